@@ -1,0 +1,226 @@
+"""The HTTP application: the hot routes in front, the framework with everything else behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+import traitbase
+from traitbase.api.auth import Gate
+from traitbase.api.errors import answer_to
+from traitbase.api.metrics import Metrics, exposition
+from traitbase.api.openapi import describe
+from traitbase.api.properties import AsgiScope, Call, PropertyEndpoints, Send, find_call
+from traitbase.api.reading import reading_routes
+from traitbase.api.writer import GroupCommitWriter
+from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
+from traitbase.services.ingest import Ingest
+from traitbase.services.ports import Store
+
+_TIDY_SECONDS = 0.5
+_KEY_USES_SECONDS = 15.0
+_FORGET_SECONDS = 60.0
+_FORGET_ROWS = 500
+_DAY_US = 86_400_000_000
+
+_log = structlog.get_logger()
+
+Receive = Callable[[], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class AppParts:
+    """What the application needs from outside."""
+
+    store: Store
+    now_us: Callable[[], int]
+    new_request_id: Callable[[], str]
+    new_profile_id: Callable[[], str]
+    queue_updates: int = 20_000
+    queue_bytes: int = 64 * 1024 * 1024
+    receipt_days: float = 7
+
+
+class TraitbaseApp:
+    """An ASGI application. Its lifespan starts and drains the writer; it must run, and on one event loop."""
+
+    def __init__(self, parts: AppParts) -> None:
+        self._parts = parts
+        self._metrics = Metrics()
+        self._gate = Gate(parts.store, now_us=parts.now_us)
+        ingest = Ingest(parts.store, new_profile_id=parts.new_profile_id)
+        self._writer = GroupCommitWriter(
+            ingest, self._metrics, updates_max=parts.queue_updates, bytes_max=parts.queue_bytes
+        )
+        self._properties = PropertyEndpoints(
+            self._gate, self._writer, self._metrics, now_us=parts.now_us, new_request_id=parts.new_request_id
+        )
+        self._rest = self._build_rest()
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        if scope["type"] == "http":
+            call = find_call(scope["path"])
+            if call is not None:
+                if scope["method"] == "POST":
+                    await self._properties.answer(call, scope, receive, send)
+                else:
+                    await _refuse_method(call, scope, send)
+                return
+        await self._rest(scope, receive, send)
+
+    def _build_rest(self) -> FastAPI:
+        app = FastAPI(
+            title="Traitbase",
+            version=traitbase.__version__,
+            description="Typed properties of your users. A 202 means: durable, applied, visible to the next read.",
+            docs_url=None,
+            redoc_url=None,
+            lifespan=self._lifespan,
+        )
+        app.include_router(reading_routes(self._parts.store, self._gate))
+        self._add_operation_routes(app)
+        _add_docs(app)
+        _add_error_answers(app)
+        framework_document = app.openapi
+
+        def openapi() -> dict[str, Any]:
+            if app.openapi_schema is None:
+                app.openapi_schema = describe(framework_document())
+            return app.openapi_schema
+
+        app.openapi = openapi  # type: ignore[method-assign]  # the framework's documented way to extend it
+        return app
+
+    def _add_operation_routes(self, app: FastAPI) -> None:
+        @app.get("/healthz", include_in_schema=False)
+        def healthz() -> dict[str, str]:
+            """Tell that the process runs."""
+            return {"status": "ok"}
+
+        @app.get("/readyz", include_in_schema=False)
+        def readyz() -> Response:
+            """Tell whether requests can be answered: the storage answers queries."""
+            try:
+                self._parts.store.check()
+            except Refused as error:
+                return _answer_of(error)
+            body = {"status": "ok", "queue_waiting_updates": self._writer.waiting_updates}
+            return Response(msgspec.json.encode(body), media_type="application/json")
+
+        @app.get("/metrics", include_in_schema=False)
+        def metrics() -> Response:
+            """Show what this process has done, in Prometheus' text format."""
+            text = exposition(self._metrics, lambda: self._writer.waiting_updates)
+            return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        self._writer.start()
+        chores = [
+            asyncio.create_task(_every(_TIDY_SECONDS, self._parts.store.tidy)),
+            asyncio.create_task(_every(_KEY_USES_SECONDS, self._gate.note_uses)),
+            asyncio.create_task(_every(_FORGET_SECONDS, self._forget_requests)),
+        ]
+        try:
+            yield
+        finally:
+            await self._writer.stop()
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
+            with contextlib.suppress(TraitbaseError):
+                await asyncio.to_thread(self._gate.note_uses)
+
+    def _forget_requests(self) -> None:
+        before_us = self._parts.now_us() - int(self._parts.receipt_days * _DAY_US)
+        # In small steps: each holds the storage's lock for as long as it takes.
+        while self._parts.store.forget_requests(received_before_us=before_us, at_most=_FORGET_ROWS) == _FORGET_ROWS:
+            pass
+
+
+async def _every(seconds: float, do: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await asyncio.to_thread(do)
+        except TraitbaseError as error:
+            _log.warning("chore_postponed", chore=do.__qualname__, message=error.message)
+        except Exception:  # noqa: BLE001  # a chore that failed once is tried again
+            _log.exception("chore_failed", chore=do.__qualname__)
+
+
+async def _refuse_method(call: Call, scope: AsgiScope, send: Send) -> None:
+    message = f"{scope['method']} is not allowed here: {call.endpoint} takes POST"
+    body = msgspec.json.encode({"status": "error", "_message": message})
+    headers = [(b"content-type", b"application/json"), (b"allow", b"POST"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 405, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def _add_docs(app: FastAPI) -> None:
+    """Serve the interactive documentation with its scripts from here: a closed network has no other place for them."""
+    assets = resources.files("swagger_ui_bundle") / "vendor"
+    folder = next(entry for entry in assets.iterdir() if entry.is_dir())
+    app.mount("/docs/assets", StaticFiles(directory=str(folder)), name="docs-assets")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> Response:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="Traitbase API",
+            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="/docs/assets/swagger-ui.css",
+            swagger_favicon_url="/docs/assets/favicon-32x32.png",
+        )
+
+
+def _add_error_answers(app: FastAPI) -> None:
+    @app.exception_handler(TraitbaseError)
+    def known(_request: Request, error: TraitbaseError) -> Response:
+        return _answer_of(error)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        if any(fault["loc"][:2] == ("path", "version") for fault in error.errors()):
+            return _plain_answer(404, f"there is nothing at {request.url.path}: the version is 'live' or 'test'")
+        faults = tuple(Fault(".".join(map(str, each["loc"][1:])), each["msg"]) for each in error.errors())
+        message = "; ".join(f"{fault.path}: {fault.message}" for fault in faults)
+        return _answer_of(InvalidInput(message, faults=faults))
+
+    @app.exception_handler(HTTPException)
+    def unrouted(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404:
+            message = f"there is nothing at {request.url.path}; /docs shows what there is"
+        elif error.status_code == 405:
+            message = f"{request.method} is not allowed here"
+        else:
+            message = str(error.detail)
+        return _plain_answer(error.status_code, message, error.headers)
+
+    @app.exception_handler(Exception)
+    def unknown(_request: Request, error: Exception) -> Response:
+        return _answer_of(error)
+
+
+def _answer_of(error: Exception) -> Response:
+    status, body, headers = answer_to(error)
+    named = {name.decode(): value.decode() for name, value in headers}
+    return Response(body, status_code=status, media_type="application/json", headers=named)
+
+
+def _plain_answer(status: int, message: str, headers: Any = None) -> Response:
+    body = msgspec.json.encode({"status": "error", "_message": message})
+    return Response(body, status_code=status, media_type="application/json", headers=headers)

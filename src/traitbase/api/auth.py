@@ -1,0 +1,79 @@
+"""Who is calling: API keys, checked on every request and remembered for two seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+
+from traitbase.api.errors import UNAUTHENTICATED
+from traitbase.domain.errors import Refused
+from traitbase.domain.keys import ApiKey, Scope
+from traitbase.services.ports import Store
+
+# A revoked key is refused after this long at the latest, in every process.
+_REMEMBERED_SECONDS = 2.0
+_REMEMBERED_MAX = 10_000
+
+
+class Gate:
+    """Lets requests in. Remembers keys by their digest only; their last use is written down by `note_uses`."""
+
+    def __init__(self, store: Store, *, now_us: Callable[[], int]) -> None:
+        self._store = store
+        self._now_us = now_us
+        self._known: dict[bytes, tuple[ApiKey, float]] = {}
+        self._used_at_us: dict[str, int] = {}
+
+    def admit(
+        self,
+        authorization: bytes | None,
+        *,
+        workspace_id: str,
+        environment: str,
+        client: str | None,
+        needed: Scope | None,
+    ) -> ApiKey:
+        """Return the caller's key. `needed` None: any scope will do.
+
+        Raises Refused: `unauthenticated` for whatever is wrong with the key, always with the same text;
+        `insufficient_scope` for a good key that may not do this.
+        """
+        key = self._find(authorization)
+        now_us = self._now_us()
+        if (
+            key is None
+            or not key.opens(workspace_id, environment)
+            or not key.is_current(now_us)
+            or not key.allows_address(client)
+        ):
+            raise Refused(UNAUTHENTICATED, code="unauthenticated")
+        self._used_at_us[key.key_id] = now_us
+        if needed is not None and not key.allows(needed):
+            message = f"this API key has the scope {key.scope.value!r}, and this call needs {needed.value!r} or 'admin'"
+            raise Refused(message, code="insufficient_scope")
+        return key
+
+    def note_uses(self) -> None:
+        """Write down when keys were last used."""
+        used, self._used_at_us = self._used_at_us, {}
+        for key_id, at_us in used.items():
+            self._store.note_api_key_use(key_id, at_us=at_us)
+
+    def _find(self, authorization: bytes | None) -> ApiKey | None:
+        if authorization is None or authorization[:7].lower() != b"bearer ":
+            return None
+        digest = hashlib.sha256(authorization[7:].strip())
+        remembered = self._known.get(digest.digest())
+        now = time.monotonic()
+        if remembered is not None and now < remembered[1]:
+            return remembered[0]
+        text = digest.hexdigest()
+        key = self._store.find_api_key(text)
+        if key is None or not hmac.compare_digest(key.digest, text):
+            return None
+        if len(self._known) >= _REMEMBERED_MAX:
+            self._known.clear()
+        self._known[digest.digest()] = (key, now + _REMEMBERED_SECONDS)
+        return key

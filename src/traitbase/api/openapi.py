@@ -1,0 +1,186 @@
+"""The OpenAPI document: what the framework knows of its routes, and the hot routes that it never sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traitbase.api.properties import BATCH_ENDPOINT, SINGLE_ENDPOINTS
+from traitbase.domain.definitions import NAME_MAX_CODE_POINTS
+from traitbase.domain.updates import BATCH_MAX_ITEMS, DISTINCT_ID_MAX_CODE_POINTS, Operation, message_of
+
+ERROR_REF = {"$ref": "#/components/schemas/Error"}
+
+_SUMMARIES = {
+    Operation.SET: "Set properties",
+    Operation.ONCE: "Set properties that have no value yet",
+    Operation.ADD: "Add to numbers",
+    Operation.APPEND: "Append to lists",
+    Operation.REMOVE: "Remove from lists",
+    Operation.UNSET: "Unset properties",
+}
+
+_NAME = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": NAME_MAX_CODE_POINTS,
+    "pattern": r"^[^$\u0000-\u001f\u007f-\u009f]",
+}
+_SCALAR = {"type": ["string", "number", "boolean", "null"]}
+_LIST = {"type": "array", "items": _SCALAR}
+_EXAMPLES: dict[Operation, Any] = {
+    Operation.SET: {"plan": "premium", "ltv": 23000, "active": True, "signed_up": "2020-10-01", "tags": ["new", 7]},
+    Operation.ONCE: {"first_url": "/pricing"},
+    Operation.ADD: {"ltv": 19.99},
+    Operation.APPEND: {"orders": "A-1001"},
+    Operation.REMOVE: {"orders": "A-1001"},
+    Operation.UNSET: ["plan"],
+}
+
+PATH_PARAMETERS = [
+    {"name": "WSID", "in": "path", "required": True, "schema": {"type": "string"}, "description": "the workspace's id"},
+    {
+        "name": "version",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "enum": ["live", "test"]},
+        "description": "the environment",
+    },
+]
+_IDEMPOTENCY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~][ -~]*[!-~]$|^[!-~]$"},
+    "description": "within 24 hours the same key and body give the first answer again and apply nothing",
+}
+
+SCHEMAS: dict[str, Any] = {
+    "Error": {
+        "type": "object",
+        "required": ["status", "_message"],
+        "properties": {
+            "status": {"const": "error"},
+            "_message": {"type": "string", "description": "what is wrong and what to do"},
+            "errors": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["path", "message"],
+                    "properties": {"path": {"type": "string"}, "message": {"type": "string"}},
+                },
+            },
+        },
+    },
+    "Accepted": {
+        "type": "object",
+        "required": ["request_id"],
+        "properties": {
+            "request_id": {"type": "string", "format": "uuid", "description": "ask for the receipt with it"}
+        },
+    },
+    "BatchAccepted": {
+        "type": "object",
+        "required": ["request_id", "batch"],
+        "properties": {
+            "request_id": {"type": "string", "format": "uuid"},
+            "batch": {"type": "array", "items": {"type": "object", "additionalProperties": {"const": "ok"}}},
+        },
+    },
+}
+
+
+def error_answer(description: str, example: str) -> dict[str, Any]:
+    """Return the description of an error answer."""
+    body = {"schema": ERROR_REF, "example": {"status": "error", "_message": example}}
+    return {"description": description, "content": {"application/json": body}}
+
+
+COMMON_ERRORS: dict[str, dict[str, Any]] = {
+    "401": error_answer("no key, or none for this workspace and environment", "Invalid API details"),
+    "403": error_answer("the key's scope does not include this", "this API key has the scope 'read', and …"),
+    "503": error_answer("not now; send it again (see Retry-After)", "the write queue is full; …"),
+}
+
+
+def describe(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the hot routes, the shared schemas and the way to authenticate to the framework's document."""
+    components = document.setdefault("components", {})
+    components["schemas"] = SCHEMAS  # the framework's own are of its validation errors, which are never sent
+    components["securitySchemes"] = {"ApiKey": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{"ApiKey": []}]
+    paths = document["paths"]
+    for operations in paths.values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+    for endpoint, operation in SINGLE_ENDPOINTS.items():
+        example = {"distinct_id": "user-42", operation.value: _EXAMPLES[operation]}
+        schema = _single_schema(operation)
+        message = message_of(operation)
+        paths[_path(endpoint)] = {"post": _hot_route(_SUMMARIES[operation], schema, example, "Accepted", message)}
+    example = {"batch": [{"distinct_id": "user-42", "action": {"$set": {"plan": "premium"}, "$add": {"ltv": 19.99}}}]}
+    paths[_path(BATCH_ENDPOINT)] = {
+        "post": _hot_route(
+            "Many updates at once", _batch_schema(), example, "BatchAccepted", "distinct_id is required!"
+        )
+    }
+    return document
+
+
+def _path(endpoint: str) -> str:
+    return f"/v1/{{WSID}}/{{version}}/profiles/properties/{endpoint}"
+
+
+def _hot_route(summary: str, schema: dict[str, Any], example: Any, accepted: str, message: str) -> dict[str, Any]:
+    ok = {"schema": {"$ref": f"#/components/schemas/{accepted}"}}
+    return {
+        "tags": ["properties"],
+        "summary": summary,
+        "parameters": [*PATH_PARAMETERS, _IDEMPOTENCY],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}},
+        "responses": {
+            "202": {"description": "durable and applied", "content": {"application/json": ok}},
+            "400": error_answer("a fault of structure: nothing was applied", message),
+            "409": error_answer("the Idempotency-Key was used for another request", "Idempotency-Key was used …"),
+            "413": error_answer("more than 10 MB, also when decompressed", "a body has at most 10 MB, …"),
+            "415": error_answer(
+                "a Content-Encoding that is not supported", "Content-Encoding 'br' is not supported; …"
+            ),
+            **COMMON_ERRORS,
+        },
+    }
+
+
+def _distinct_id_schema() -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "maxLength": DISTINCT_ID_MAX_CODE_POINTS}
+
+
+def _payload_schema(operation: Operation) -> dict[str, Any]:
+    if operation is Operation.UNSET:
+        return {"type": "array", "minItems": 1, "items": _NAME}
+    takes_lists = operation in (Operation.SET, Operation.ONCE)
+    value = {"anyOf": [_SCALAR, _LIST]} if takes_lists else _SCALAR
+    return {"type": "object", "minProperties": 1, "propertyNames": _NAME, "additionalProperties": value}
+
+
+def _single_schema(operation: Operation) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["distinct_id", operation.value],
+        "properties": {"distinct_id": _distinct_id_schema(), operation.value: _payload_schema(operation)},
+    }
+
+
+def _batch_schema() -> dict[str, Any]:
+    action = {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": False,
+        "properties": {operation.value: _payload_schema(operation) for operation in Operation},
+    }
+    item = {
+        "type": "object",
+        "required": ["distinct_id", "action"],
+        "properties": {"distinct_id": _distinct_id_schema(), "action": action},
+    }
+    batch = {"type": "array", "minItems": 1, "maxItems": BATCH_MAX_ITEMS, "items": item}
+    return {"type": "object", "required": ["batch"], "properties": {"batch": batch}}

@@ -1,0 +1,238 @@
+"""The group-commit writer: everything that is waiting becomes durable together, then all of it is answered.
+
+While one group is being written, in a thread that spends its time in the database and on the disk, the next gathers:
+no timers. Under light load a request waits for one commit; under heavy load groups grow and the processor is the limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import structlog
+
+from traitbase.api.metrics import Metrics
+from traitbase.domain.errors import Conflict, Refused
+from traitbase.services.ingest import Group, Ingest, Submission
+
+# A group is bounded so that the first of its requests does not wait for the last for long.
+_GROUP_UPDATES_MAX = 4_096
+_GROUP_BYTES_MAX = 16 * 1024 * 1024
+# While a group is being written, fewer updates than this are left to gather on: groups of two or three would only
+# multiply the cost of a commit.
+_WORTH_PREPARING_AHEAD = 256
+_LOOP_HELD_SECONDS_MAX = 0.002
+_LOCK_PATIENCE_SECONDS = 10.0
+_RACES_LOST_MAX = 200
+
+_log = structlog.get_logger()
+
+
+class _Waiting(NamedTuple):
+    submission: Submission
+    size: int
+    answer: asyncio.Future[str]
+
+
+class GroupCommitWriter:
+    """Takes submissions from requests and drives `Ingest` with them. Lives on one event loop."""
+
+    def __init__(self, ingest: Ingest, metrics: Metrics, *, updates_max: int, bytes_max: int) -> None:
+        self._ingest = ingest
+        self._metrics = metrics
+        self._updates_max = updates_max
+        self._bytes_max = bytes_max
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_updates = 0
+        self._waiting_bytes = 0
+        self._look = asyncio.Event()
+        self._stopping = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="traitbase-writer")
+        self._writing: _Writing | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to work, in a task of the running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="group-commit writer")
+
+    def submit(self, submission: Submission, *, size: int) -> asyncio.Future[str]:
+        """Queue a submission of `size` bytes; the future has its outcome once that is durable.
+
+        The future raises Conflict for a reused idempotency key, Refused if the storage cannot be written to.
+        Raises Refused(code="queue_full") at once if there is no room.
+        """
+        updates = len(submission.updates)
+        full = self._waiting_updates + updates > self._updates_max or self._waiting_bytes + size > self._bytes_max
+        if self._stopping or (full and self._waiting):
+            self._metrics.queue_refusals += 1
+            raise Refused(
+                "the write queue is full; nothing of this request was applied, send it again", code="queue_full"
+            )
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(submission, size, answer))
+        self._waiting_updates += updates
+        self._waiting_bytes += size
+        if self._writing is None or self._waiting_updates >= _WORTH_PREPARING_AHEAD:
+            self._look.set()
+        return answer
+
+    @property
+    def waiting_updates(self) -> int:
+        """Updates that wait to be written."""
+        return self._waiting_updates
+
+    async def stop(self) -> None:
+        """Write what is waiting, then end. New submissions are refused from now on."""
+        self._stopping = True
+        self._look.set()
+        if self._task is not None:
+            await self._task
+        self._thread.shutdown()
+        self._ingest.close()
+
+    async def _run(self) -> None:
+        while True:
+            self._look.clear()
+            if self._writing is not None and self._writing.done():
+                await self._finish()
+            if self._waiting and (self._writing is None or self._waiting_updates >= _WORTH_PREPARING_AHEAD):
+                await self._handle(self._take())
+            elif self._stopping and not self._waiting and self._writing is None:
+                return
+            else:
+                await self._look.wait()
+
+    def _take(self) -> list[_Waiting]:
+        taken: list[_Waiting] = []
+        updates = size = 0
+        while self._waiting:
+            first = self._waiting[0]
+            updates += len(first.submission.updates)
+            size += first.size
+            if taken and (updates > _GROUP_UPDATES_MAX or size > _GROUP_BYTES_MAX):
+                break
+            taken.append(self._waiting.popleft())
+            self._waiting_updates -= len(first.submission.updates)
+            self._waiting_bytes -= first.size
+        return taken
+
+    async def _handle(self, taken: list[_Waiting]) -> None:
+        """Prepare a group, and hand it to the thread once the one before is written."""
+        group = Group([waiting.submission for waiting in taken])
+        try:
+            await self._prepare(group)
+            if self._writing is not None and not await self._finish():
+                self._ingest.abandon(group)  # it was built on a group that was not written
+                await self._prepare(group)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must reach those who wait
+            self._ingest.abandon(group)
+            await self._fail(taken, error)
+        else:
+            self._writing = self._start(taken, group)
+
+    async def _prepare(self, group: Group) -> None:
+        began = time.perf_counter()
+        for _ in self._ingest.prepare(group):
+            if time.perf_counter() - began > _LOOP_HELD_SECONDS_MAX:
+                await asyncio.sleep(0)
+                began = time.perf_counter()
+
+    def _start(self, taken: list[_Waiting], group: Group) -> _Writing:
+        future = asyncio.get_running_loop().run_in_executor(self._thread, self._write, group)
+        future.add_done_callback(lambda _: self._look.set())
+        return _Writing(taken, group, future)
+
+    def _write(self, group: Group) -> None:
+        self._ingest.write(group, wait_seconds=_LOCK_PATIENCE_SECONDS)
+
+    async def _finish(self) -> bool:
+        """Wait for the group in the thread and answer its requests. False if it was not written as it was prepared."""
+        writing = self._writing
+        assert writing is not None
+        try:
+            await writing.future
+        except Conflict:
+            self._ingest.abandon(writing.group)
+            await self._write_again(writing.taken, writing.group)
+        except Exception as error:  # noqa: BLE001
+            self._ingest.abandon(writing.group)
+            await self._fail(writing.taken, error)
+        else:
+            self._writing = None
+            self._settle(writing.taken, writing.group)
+            return True
+        self._writing = None
+        return False
+
+    async def _write_again(self, taken: list[_Waiting], group: Group) -> None:
+        """Prepare and write a group that lost a race, until it wins one."""
+        try:
+            for _ in range(_RACES_LOST_MAX):
+                self._metrics.races_lost += 1
+                await self._prepare(group)
+                try:
+                    await asyncio.get_running_loop().run_in_executor(self._thread, self._write, group)
+                except Conflict:
+                    self._ingest.abandon(group)
+                else:
+                    self._settle(taken, group)
+                    return
+            message = "other processes kept changing the same profiles; nothing was applied, send it again"
+            raise Refused(message, code="store_unavailable")  # noqa: TRY301  # joins the failures below
+        except Exception as error:  # noqa: BLE001
+            self._ingest.abandon(group)
+            await self._fail(taken, error)
+
+    async def _fail(self, taken: list[_Waiting], error: Exception) -> None:
+        """Answer a group that could not be written.
+
+        When the storage is the reason, it is one for all. Anything else is a defect that one of the requests brought to
+        light: each is then tried by itself, so that the others do not suffer for it.
+        """
+        if isinstance(error, Refused) or len(taken) == 1:
+            if isinstance(error, Refused):
+                self._metrics.storage_failures += 1
+                _log.error("storage_unavailable", code=error.code, message=error.message, requests=len(taken))
+            else:
+                _log.error("request_failed", request_id=taken[0].submission.request_id, exc_info=error)
+            for waiting in taken:
+                _answer(waiting, error)
+            return
+        for waiting in taken:
+            alone = Group([waiting.submission])
+            await self._write_again([waiting], alone)
+
+    def _settle(self, taken: list[_Waiting], group: Group) -> None:
+        self._ingest.settle(group)
+        metrics = self._metrics
+        metrics.groups += 1
+        for waiting in taken:
+            submission = waiting.submission
+            if submission.outcome == submission.request_id:
+                metrics.updates += len(submission.updates)
+                for _, entry in submission.ignored:
+                    metrics.ignored[entry.reason] += 1
+            _answer(waiting, submission.outcome)
+
+
+class _Writing(NamedTuple):
+    """A group in the writer's thread."""
+
+    taken: list[_Waiting]
+    group: Group
+    future: asyncio.Future[None]
+
+    def done(self) -> bool:
+        return self.future.done()
+
+
+def _answer(waiting: _Waiting, outcome: str | Exception | None) -> None:
+    if waiting.answer.done():  # nobody waits any more
+        return
+    if isinstance(outcome, str):
+        waiting.answer.set_result(outcome)
+    else:
+        waiting.answer.set_exception(outcome or RuntimeError("a settled submission has an outcome"))

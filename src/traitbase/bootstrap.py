@@ -1,0 +1,43 @@
+"""The only place that names concrete adapters, the clock and the sources of ids."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+
+import uuid_utils
+
+from traitbase.domain.errors import Refused
+from traitbase.services.ports import Store
+from traitbase.store.sqlite import open_sqlite
+
+DATABASE_FILE = "traitbase.db"
+
+
+def open_store(data: Path) -> Store:
+    """Open the store in a data folder, which is created if it does not exist.
+
+    Raises Refused, with what to do about it, if the folder cannot be used or was written by a newer release.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the data folder {data} cannot be made ({error.strerror}): choose another with --data, or make it"
+        raise Refused(message, code="store_unwritable") from error
+    return open_sqlite(data / DATABASE_FILE)
+
+
+def now_us() -> int:
+    """Return the time: microseconds since 1970 UTC."""
+    return time.time_ns() // 1_000
+
+
+def new_request_id() -> str:
+    """Return a fresh request id: a UUID of version 7 (RFC 9562), which grows with time."""
+    return str(uuid_utils.uuid7())
+
+
+def new_profile_id() -> str:
+    """Return a fresh profile id: 24 hexadecimal digits."""
+    return secrets.token_hex(12)

@@ -1,0 +1,95 @@
+"""`traitbase serve`: the server."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+import traitbase
+from traitbase import bootstrap
+from traitbase.cli.options import Data
+from traitbase.domain.errors import Refused
+from traitbase.services.ports import Store
+from traitbase.settings import Settings, load_settings
+
+
+def serve(
+    data: Data = None,
+    host: Annotated[
+        str | None, typer.Option(help="The address to listen on. Default: 127.0.0.1.", show_default=False)
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="The port; 0 for any free one. Default: 8080.", show_default=False)
+    ] = None,
+) -> None:
+    """Run the server until it is stopped; it then answers what it has accepted and ends."""
+    from traitbase.api.server import run_server  # noqa: PLC0415  # half a second that no other command needs
+
+    settings = load_settings(data=data, host=host, port=port)
+    _set_up_logging(settings)
+    listener = _listen(settings.host, settings.port)
+    store = bootstrap.open_store(settings.data)
+    try:
+        _greet(store, settings.data, listener)
+        run_server(store, settings, listener)
+    finally:
+        store.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a bound socket. Raises Refused that says what is in the way."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)  # before the greeting: whoever reads it may connect
+    except OSError as error:
+        match error.errno:
+            case errno.EADDRINUSE:
+                what = f"port {port} on {host} is in use by another program; choose another with --port, or 0 for any"
+            case errno.EACCES:
+                what = f"port {port} needs special rights; choose one above 1023 with --port"
+            case _:
+                what = f"{host} port {port} cannot be listened on ({error.strerror or error}); see --host and --port"
+        raise Refused(what, code="cannot_listen") from error
+    return listener
+
+
+def _greet(store: Store, data: Path, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    typer.echo(f"Traitbase {traitbase.__version__} on http://{shown}:{port} (API: /docs), data in {data}")
+    if not store.list_workspaces():
+        typer.echo(
+            "There is no workspace yet. In another terminal:\n"
+            f"  traitbase workspace create NAME --data {data}\n"
+            f"  traitbase keys create --workspace WSID --data {data}"
+        )
+    sys.stdout.flush()
+
+
+def _set_up_logging(settings: Settings) -> None:
+    """Log events with their fields to standard error: JSON for machines, text for a terminal."""
+    as_text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(
+        level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
+    )

@@ -1,0 +1,1 @@
+"""The rules of the product as pure functions: values in, values out. No I/O, no clock, no framework."""

@@ -1,0 +1,67 @@
+"""Reading JSON text without losing anything: every digit of a number, and no text that is not Unicode."""
+
+from __future__ import annotations
+
+import json
+from typing import NoReturn
+
+import msgspec
+
+from traitbase.domain.errors import InvalidInput
+from traitbase.domain.values import JsonValue, parse_number_literal
+
+_decoder = msgspec.json.Decoder(float_hook=parse_number_literal)
+_INTEGER_LITERAL_MAX = 60
+_FAR_OUT_OF_RANGE: int = 10 ** (_INTEGER_LITERAL_MAX - 2)
+
+
+def read_json(text: bytes) -> JsonValue:
+    """Return the value of a JSON text (RFC 8259, UTF-8): numbers with a fraction or exponent as exact Decimals.
+
+    An integer literal of more than 60 digits becomes one of about that size, out of range like the original. Raises
+    InvalidInput for anything that is no JSON, is no Unicode (a lone surrogate), or nests too deep to be read.
+    """
+    try:
+        return _decoder.decode(text)  # type: ignore[no-any-return]  # without a type it decodes to plain objects
+    except msgspec.ValidationError:
+        return _read_json_with_huge_integers(text)
+    except msgspec.DecodeError as error:
+        raise _invalid(str(error).removeprefix("JSON is malformed: ")) from error
+    except UnicodeDecodeError as error:
+        raise _invalid(f"it is not UTF-8 (byte {error.start})") from error
+    except RecursionError as error:
+        raise _too_deep() from error
+
+
+def _read_json_with_huge_integers(text: bytes) -> JsonValue:
+    """The one thing the fast decoder refuses although it is JSON: integers of thousands of digits."""
+    try:
+        value: JsonValue = json.loads(
+            text.decode(), parse_int=_parse_integer, parse_float=parse_number_literal, parse_constant=_refuse_constant
+        )
+        msgspec.json.encode(value)  # fails on lone surrogates, which the standard library lets through
+    except UnicodeError as error:
+        raise _invalid("it is not Unicode") from error
+    except ValueError as error:
+        raise _invalid(str(error)) from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    return value
+
+
+def _parse_integer(literal: str) -> int:
+    if len(literal) <= _INTEGER_LITERAL_MAX:
+        return int(literal)
+    return -_FAR_OUT_OF_RANGE if literal.startswith("-") else _FAR_OUT_OF_RANGE
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _invalid(what: str) -> InvalidInput:
+    return InvalidInput(f"the body is not valid JSON: {what}", code="malformed_json")
+
+
+def _too_deep() -> InvalidInput:
+    return InvalidInput("the body is nested too deep: an update has at most 4 levels", code="nested_too_deep")

@@ -1,0 +1,447 @@
+"""The six operations: what each does to a profile, and which values are ignored and why.
+
+| operation | unknown property | known property |
+| --- | --- | --- |
+| `$set` | created, type inferred | replaced |
+| `$once` | created, type inferred | written only if the profile has no value now |
+| `$add` | a Number | absent counts as 0; adds, exactly |
+| `$append` | a List | one value at the end unless it is there |
+| `$remove` | nothing | takes the value out of a List; an emptied list stays |
+| `$unset` | nothing | makes it absent, any type |
+
+`apply` is pure and total: no update that `updates` let through raises. Nothing is ever converted to another type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+from traitbase.domain import values
+from traitbase.domain.definitions import DEFINITIONS_MAX, Definitions, PropertyDefinition, State, infer_kind
+from traitbase.domain.profiles import EMPTY_PROFILE, PROFILE_MAX_BYTES, PROPERTIES_MAX, Profile
+from traitbase.domain.updates import Operation, Payload, Update
+from traitbase.domain.values import JsonValue, Kind, Scalar, Value
+
+
+class Reason(StrEnum):
+    """Why one value was ignored: stable codes, seen in receipts."""
+
+    TYPE_MISMATCH = "type_mismatch"
+    ALREADY_SET = "already_set"
+    ALREADY_IN_LIST = "already_in_list"
+    NULL_VALUE = "null_value"
+    STRING_TOO_LONG = "string_too_long"
+    NUL_CHARACTER = "nul_character"
+    NUMBER_OUT_OF_RANGE = "number_out_of_range"
+    NOT_A_NUMBER = "not_a_number"
+    LIST_ELEMENT_TYPE = "list_element_type"
+    LIST_TOO_LONG = "list_too_long"
+    LIST_FULL = "list_full"
+    PROFILE_FULL = "profile_full"
+    TOO_MANY_PROPERTIES = "too_many_properties"
+    PROPERTY_ARCHIVED = "property_archived"
+    ABSENT = "absent"
+
+
+_MESSAGES = {
+    Reason.ALREADY_SET: "the profile has a value already, and $once writes only where there is none",
+    Reason.ALREADY_IN_LIST: "the list holds this value already",
+    Reason.NULL_VALUE: "null is no value; to clear a property use $unset",
+    Reason.STRING_TOO_LONG: f"a string has at most {values.STRING_MAX_CODE_POINTS} characters (code points)",
+    Reason.NUL_CHARACTER: "a string must not contain the character U+0000",
+    Reason.NUMBER_OUT_OF_RANGE: f"a number has at most {values.NUMBER_INTEGER_DIGITS} digits before the decimal point",
+    Reason.NOT_A_NUMBER: "$add takes a JSON number; a number in quotes is a string",
+    Reason.LIST_ELEMENT_TYPE: "a list holds strings, numbers and dates; not booleans or nulls",
+    Reason.LIST_TOO_LONG: f"a list has at most {values.LIST_MAX_ELEMENTS:,} different elements",
+    Reason.LIST_FULL: f"the list has its {values.LIST_MAX_ELEMENTS:,} elements already; $remove some first",
+    Reason.PROFILE_FULL: (
+        f"a profile has at most {PROPERTIES_MAX:,} properties and {PROFILE_MAX_BYTES // 1024} KB; $unset some first"
+    ),
+    Reason.TOO_MANY_PROPERTIES: (
+        f"the workspace has its {DEFINITIONS_MAX:,} different property names in this environment already"
+    ),
+    Reason.PROPERTY_ARCHIVED: "the property is archived and takes no new values",
+    Reason.ABSENT: "there was nothing to take away",
+}
+
+
+class Ignored(NamedTuple):
+    """One value that was not applied, while everything beside it was. `message` is for the caller's eyes."""
+
+    operation: Operation
+    property: str
+    reason: Reason
+    message: str
+
+
+class Applied(NamedTuple):
+    """What an update did.
+
+    `profile` is None if it did not exist and was not created. `new_kinds` are the definitions that its values made.
+    Every entry of the update that is not in `ignored` was applied (see `applied_in`).
+    """
+
+    profile: Profile | None
+    new_kinds: dict[str, Kind]
+    ignored: tuple[Ignored, ...]
+
+
+def apply(profile: Profile | None, update: Update, definitions: Definitions) -> Applied:
+    """Apply an update to a profile (None: unknown) and return what came of it; the arguments stay as they are.
+
+    An update that leaves the profile within its limits applies as a whole. One that would not is applied value by
+    value, and values that do not fit any more are ignored with `profile_full`.
+    """
+    if profile is None:
+        if not update.creates:
+            return Applied(None, {}, tuple(_nothing_to_take_away(update)))
+        profile = EMPTY_PROFILE
+    draft = _Draft(dict(profile.properties), definitions)
+    draft.run(update)
+    size_bound = profile.size_bound + update.weight
+    if size_bound > PROFILE_MAX_BYTES or len(draft.properties) > PROPERTIES_MAX:
+        size_bound = len(values.encode_properties(draft.properties))
+        if size_bound > PROFILE_MAX_BYTES or len(draft.properties) > PROPERTIES_MAX:
+            careful = _CarefulDraft(dict(profile.properties), definitions)
+            careful.run(update)
+            draft, size_bound = careful, careful.size
+    return Applied(Profile(draft.properties, size_bound), draft.new_kinds, tuple(draft.ignored))
+
+
+def applied_in(update: Update, ignored: tuple[tuple[Operation, str], ...]) -> list[tuple[Operation, str]]:
+    """Return the (operation, property) pairs of an update that were applied, given those that were ignored."""
+    left_out = set(ignored)
+    return [
+        (operation, name)
+        for operation, payload in update.operations
+        for name in payload
+        if (operation, name) not in left_out
+    ]
+
+
+def _nothing_to_take_away(update: Update) -> Iterator[Ignored]:
+    for operation, payload in update.operations:
+        for name in payload:
+            yield Ignored(operation, name, Reason.ABSENT, _MESSAGES[Reason.ABSENT])
+
+
+# Enumeration members and module attributes cost a look-up each time: the hot loop below uses these.
+_ACTIVE = State.ACTIVE
+_SET, _ONCE, _ADD, _APPEND, _REMOVE = Operation.SET, Operation.ONCE, Operation.ADD, Operation.APPEND, Operation.REMOVE
+_STRING, _NUMBER, _BOOLEAN = Kind.STRING, Kind.NUMBER, Kind.BOOLEAN
+_BOUND = values.NUMBER_BOUND
+
+_Put: TypeAlias = Callable[[str, Value], None]
+
+
+class _Full(Exception):  # a signal inside this module, not an error
+    """The value does not fit into the profile any more."""
+
+
+class _Draft:
+    """A profile in the making: its properties so far, the definitions it brought, and what was ignored."""
+
+    __slots__ = ("_definitions", "_put", "ignored", "new_kinds", "properties")
+    _weighs_nothing = True
+
+    def __init__(self, properties: dict[str, Value], definitions: Definitions) -> None:
+        self.properties = properties
+        self.new_kinds: dict[str, Kind] = {}
+        self.ignored: list[Ignored] = []
+        self._definitions = definitions
+        self._put: _Put = properties.__setitem__
+
+    def run(self, update: Update) -> None:
+        # Compared by identity: looking an enumeration member up in a dict runs its Python-level hash.
+        for operation, payload in update.operations:
+            if operation is _SET:
+                self._set(payload)  # type: ignore[arg-type]  # parsed: a dict for all but $unset
+            elif operation is _ONCE:
+                self._once(payload)  # type: ignore[arg-type]
+            elif operation is _ADD:
+                self._add(payload)  # type: ignore[arg-type]
+            elif operation is _APPEND:
+                self._append(payload)  # type: ignore[arg-type]
+            elif operation is _REMOVE:
+                self._remove(payload)  # type: ignore[arg-type]
+            else:
+                self._unset(payload)
+
+    def _set(self, payload: dict[str, JsonValue]) -> None:  # noqa: C901  # one loop, unrolled by type for its speed
+        by_name = self._definitions.by_name
+        properties = self.properties
+        weighs_nothing = self._weighs_nothing
+        for name, sent in payload.items():
+            definition = by_name.get(name)
+            # Nearly every value of a busy system is a fitting scalar for a known property: those take this short way,
+            # which is a third of the time of the general one. Weighing (`_put`) is not needed for what fits as a whole.
+            if definition is not None and definition.state is _ACTIVE and weighs_nothing:
+                kind = definition.kind
+                sent_type = type(sent)
+                if sent_type is str:
+                    if kind is _STRING and len(sent) <= 255 and "\0" not in sent:  # type: ignore[arg-type, operator]
+                        properties[name] = sent  # type: ignore[assignment]
+                        continue
+                elif sent_type is int:
+                    if kind is _NUMBER and -_BOUND < sent < _BOUND:  # type: ignore[operator]
+                        properties[name] = sent  # type: ignore[assignment]
+                        continue
+                elif sent_type is bool:
+                    if kind is _BOOLEAN:
+                        properties[name] = sent  # type: ignore[assignment]
+                        continue
+                elif sent_type is Decimal and kind is _NUMBER:
+                    number = values.to_number(sent)  # type: ignore[arg-type]
+                    if number is not None:
+                        properties[name] = number
+                        continue
+            self._replace(Operation.SET, name, sent)
+
+    def _once(self, payload: dict[str, JsonValue]) -> None:
+        for name, sent in payload.items():
+            if name in self.properties:
+                value = self._accept(Operation.ONCE, name, sent)
+                if value is not None:
+                    self._ignore(Operation.ONCE, name, Reason.ALREADY_SET)
+            else:
+                self._replace(Operation.ONCE, name, sent)
+
+    def _replace(self, operation: Operation, name: str, sent: JsonValue) -> None:
+        value = self._accept(operation, name, sent)
+        if value is not None:
+            self._write(operation, name, value, infer_kind(value))
+
+    def _add(self, payload: dict[str, JsonValue]) -> None:
+        for name, sent in payload.items():
+            if type(sent) is not int and type(sent) is not Decimal:
+                reason = Reason.NULL_VALUE if sent is None else Reason.NOT_A_NUMBER
+                self._ignore(Operation.ADD, name, reason)
+                continue
+            if not self._takes(Operation.ADD, name, Kind.NUMBER):
+                continue
+            number = values.to_number(sent)
+            current: values.Number = self.properties.get(name, 0)  # type: ignore[assignment]  # a Number by definition
+            total = None if number is None else values.add(current, number)
+            if total is None:
+                self._ignore(Operation.ADD, name, Reason.NUMBER_OUT_OF_RANGE)
+            else:
+                self._write(Operation.ADD, name, total, Kind.NUMBER)
+
+    def _append(self, payload: dict[str, JsonValue]) -> None:
+        zone = self._definitions.zone
+        for name, sent in payload.items():
+            element = _element(sent)
+            if isinstance(element, Reason) and sent is None:
+                self._ignore(Operation.APPEND, name, Reason.NULL_VALUE)
+                continue
+            if not self._takes(Operation.APPEND, name, Kind.LIST):
+                continue
+            if isinstance(element, Reason):
+                self._ignore(Operation.APPEND, name, element)
+                continue
+            current: list[Scalar] = self.properties.get(name, [])  # type: ignore[assignment]  # a List by definition
+            if values.index_of(element, current, zone) is not None:
+                self._ignore(Operation.APPEND, name, Reason.ALREADY_IN_LIST)
+            elif len(current) >= values.LIST_MAX_ELEMENTS:
+                self._ignore(Operation.APPEND, name, Reason.LIST_FULL)
+            else:
+                self._write(Operation.APPEND, name, [*current, element], Kind.LIST)
+
+    def _remove(self, payload: dict[str, JsonValue]) -> None:
+        for name, sent in payload.items():
+            current = self.properties.get(name)
+            if type(current) is not list:
+                definition = self._definition(name)
+                mismatch = definition is not None and definition.kind is not Kind.LIST
+                self._ignore(Operation.REMOVE, name, Reason.TYPE_MISMATCH if mismatch else Reason.ABSENT, Kind.LIST)
+                continue
+            element = sent if type(sent) is str else _element(sent)
+            if isinstance(element, Reason):
+                self._ignore(Operation.REMOVE, name, Reason.NULL_VALUE if sent is None else element)
+                continue
+            position = values.index_of(element, current, self._definitions.zone)  # type: ignore[arg-type]
+            if position is None:
+                self._ignore(Operation.REMOVE, name, Reason.ABSENT)
+            else:
+                self.take(name, [*current[:position], *current[position + 1 :]])
+
+    def _unset(self, payload: Payload) -> None:
+        for name in payload:
+            if name in self.properties:
+                self.take(name, None)
+            else:
+                self._ignore(Operation.UNSET, name, Reason.ABSENT)
+
+    def _definition(self, name: str) -> PropertyDefinition | None:
+        definition = self._definitions.by_name.get(name)
+        if definition is None and name in self.new_kinds:
+            return PropertyDefinition(self.new_kinds[name])
+        return definition
+
+    def _takes(self, operation: Operation, name: str, kind: Kind) -> bool:
+        """Tell whether the property takes new values of this kind, and record why not."""
+        definition = self._definition(name)
+        if definition is None or (definition.kind is kind and definition.state is State.ACTIVE):
+            return True
+        if definition.kind is not kind:
+            self._ignore(operation, name, Reason.TYPE_MISMATCH, definition.kind)
+        else:
+            self._ignore(operation, name, Reason.PROPERTY_ARCHIVED)
+        return False
+
+    def _accept(self, operation: Operation, name: str, sent: JsonValue) -> Value | None:
+        """Return the value as it is kept, or None after recording why it is not."""
+        definition = self._definition(name)
+        kept = _fit(sent, None if definition is None else definition.kind, self._definitions)
+        if isinstance(kept, Reason):
+            self._ignore(operation, name, kept, None if definition is None else definition.kind, sent)
+            return None
+        if definition is not None and definition.state is State.ARCHIVED:
+            self._ignore(operation, name, Reason.PROPERTY_ARCHIVED)
+            return None
+        return kept
+
+    def _write(self, operation: Operation, name: str, value: Value, kind: Kind | None) -> None:
+        """Give the property its value; `kind` (None: it is known to be defined) is the definition it would bring."""
+        brings = kind is not None and name not in self._definitions.by_name and name not in self.new_kinds
+        if brings and len(self._definitions.by_name) + len(self.new_kinds) >= DEFINITIONS_MAX:
+            self._ignore(operation, name, Reason.TOO_MANY_PROPERTIES)
+            return
+        try:
+            self._put(name, value)
+        except _Full:
+            self._ignore(operation, name, Reason.PROFILE_FULL)
+            return
+        if brings:
+            self.new_kinds[name] = kind  # type: ignore[assignment]  # not None where it brings a definition
+
+    def take(self, name: str, left: list[Scalar] | None) -> None:
+        """Leave a shorter list, or nothing (None), under the name."""
+        if left is None:
+            del self.properties[name]
+        else:
+            self.properties[name] = left
+
+    def _ignore(
+        self, operation: Operation, name: str, reason: Reason, kind: Kind | None = None, sent: JsonValue = None
+    ) -> None:
+        self.ignored.append(Ignored(operation, name, reason, _message(operation, reason, kind, sent)))
+
+
+class _CarefulDraft(_Draft):
+    """A draft that weighs every value before it is written: slower, and only for updates that do not fit as a whole."""
+
+    __slots__ = ("size",)
+    _weighs_nothing = False
+
+    def __init__(self, properties: dict[str, Value], definitions: Definitions) -> None:
+        super().__init__(properties, definitions)
+        self.size = len(values.encode_properties(properties))
+        self._put = self._put_if_it_fits
+
+    def _put_if_it_fits(self, name: str, value: Value) -> None:
+        size = self.size - self._share(name) + _entry_size(name, value)
+        if name not in self.properties and len(self.properties) >= PROPERTIES_MAX:
+            raise _Full
+        if size > PROFILE_MAX_BYTES and size > self.size:
+            raise _Full
+        self.properties[name] = value
+        self.size = size
+
+    def take(self, name: str, left: list[Scalar] | None) -> None:
+        self.size -= self._share(name)
+        super().take(name, left)
+        self.size += self._share(name)
+
+    def _share(self, name: str) -> int:
+        return _entry_size(name, self.properties[name]) if name in self.properties else 0
+
+
+def _entry_size(name: str, value: Value) -> int:
+    # One entry with its comma: `{"name":value}` is two braces longer, and the document has one comma less than entries.
+    return len(values.encode_properties({name: value})) - 1
+
+
+def _fit(sent: JsonValue, kind: Kind | None, definitions: Definitions) -> Value | Reason:
+    """Return the value to keep for a property of that kind (None: not known yet), or why there is none."""
+    match sent:
+        case None:
+            return Reason.NULL_VALUE
+        case bool():
+            return sent if kind in (None, Kind.BOOLEAN) else Reason.TYPE_MISMATCH
+        case str():
+            if kind not in (None, Kind.STRING, Kind.DATE):
+                return Reason.TYPE_MISMATCH
+            if kind is Kind.DATE:
+                return sent if values.is_date(sent) else Reason.TYPE_MISMATCH
+            fault = _fault_of_string(sent)
+            return sent if fault is None else fault
+        case list():
+            if kind not in (None, Kind.LIST):
+                return Reason.TYPE_MISMATCH
+            return _fit_list(sent, definitions)
+        case dict():
+            # Refused as structure before; said here too so that this function is total for whoever calls it.
+            return Reason.TYPE_MISMATCH
+        case _:
+            if kind not in (None, Kind.NUMBER):
+                return Reason.TYPE_MISMATCH
+            number = values.to_number(sent)
+            return Reason.NUMBER_OUT_OF_RANGE if number is None else number
+
+
+def _fit_list(sent: list[JsonValue], definitions: Definitions) -> Value | Reason:
+    kept: list[Scalar] = []
+    for element in sent:
+        fitting = _element(element)
+        if isinstance(fitting, Reason):
+            return fitting
+        kept.append(fitting)
+    kept = values.unique(kept, definitions.zone)
+    return Reason.LIST_TOO_LONG if len(kept) > values.LIST_MAX_ELEMENTS else kept
+
+
+def _element(sent: JsonValue) -> str | values.Number | Reason:
+    """Return one list element as it is kept, or why it cannot be one."""
+    if type(sent) is str:
+        fault = _fault_of_string(sent)
+        return sent if fault is None else fault
+    if type(sent) is int or type(sent) is Decimal:
+        number = values.to_number(sent)
+        return Reason.NUMBER_OUT_OF_RANGE if number is None else number
+    return Reason.LIST_ELEMENT_TYPE
+
+
+def _fault_of_string(sent: str) -> Reason | None:
+    if len(sent) > values.STRING_MAX_CODE_POINTS:
+        return Reason.STRING_TOO_LONG
+    return Reason.NUL_CHARACTER if "\0" in sent else None
+
+
+_KIND_WORDS = {
+    Kind.STRING: "a String",
+    Kind.NUMBER: "a Number",
+    Kind.BOOLEAN: "a Boolean",
+    Kind.DATE: "a Date (such as 2020-10-01 or 2020-10-01T18:30:00+05:30)",
+    Kind.LIST: "a List",
+}
+
+
+def _message(operation: Operation, reason: Reason, kind: Kind | None, sent: JsonValue) -> str:
+    if reason is not Reason.TYPE_MISMATCH or kind is None:
+        return _MESSAGES[reason]
+    match operation:
+        case Operation.ADD:
+            return f"$add needs a Number, and this property is {_KIND_WORDS[kind]}"
+        case Operation.APPEND:
+            return f"$append needs a List, and this property is {_KIND_WORDS[kind]}"
+        case Operation.REMOVE:
+            return "$remove needs a List, and this property is of another type"
+        case _:
+            what = (
+                "another string" if kind is Kind.DATE and type(sent) is str else f"a JSON {values.kind_of_json(sent)}"
+            )
+            return f"this property is {_KIND_WORDS[kind]}, and {what} was sent; nothing is converted"

@@ -1,0 +1,175 @@
+"""CSV: a header line, then one row a record. Cells are text, kept exactly; an empty cell means no value.
+
+Quoting is that of RFC 4180, read strictly: a cell whose quotes do not pair up is refused, not repaired. A row shorter
+than the header has no values in the rest.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from traitbase.domain.errors import InvalidInput
+from traitbase.domain.values import JsonValue, Kind
+from traitbase.services.imports.accounting import Chunk, LineReason
+from traitbase.services.imports.columns import DISTINCT_ID, Column, FileColumn, check_names
+from traitbase.services.imports.rows import RowBuilder
+from traitbase.services.imports.texts import open_text, physical_lines
+
+DELIMITERS = (",", ";", "\t", "|")
+"""Those that are looked for; `--delimiter` may name any other character."""
+
+_WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+_CELL_MAX_CHARACTERS = 1024 * 1024  # a list of 1,000 texts fits; a quote that is never closed ends here at the latest
+
+
+class CsvSource:
+    """A CSV file whose header is read."""
+
+    unit = "bytes"
+
+    def __init__(self, path: Path, *, encoding: str, delimiter: str | None) -> None:
+        self.encoding = encoding
+        self.total = path.stat().st_size
+        self._path = path
+        self.delimiter, self._names = _read_header(path, encoding, delimiter)
+        check_names(self._names)
+
+    @property
+    def columns(self) -> list[FileColumn]:
+        """The columns besides distinct_id: all text."""
+        return [FileColumn(name, Kind.STRING) for name in self._names if name != DISTINCT_ID]
+
+    def read(self, columns: Sequence[Column], *, rows: int) -> Iterator[Chunk]:
+        """Yield the file's lines as updates, so many at a time."""
+        builder = RowBuilder([column.name for column in columns], [column.convert for column in columns])
+        names = [column.name for column in columns]
+        id_at, width = self._names.index(DISTINCT_ID), len(self._names)
+        chunk = Chunk()
+        with open_text(self._path, self.encoding) as stream:
+            records = _records(physical_lines(stream), self.delimiter)
+            for line, row in _after_header(records, chunk):
+                chunk.read += 1
+                chunk.last_line = line
+                if isinstance(row, str):
+                    chunk.refuse(line, LineReason.MALFORMED_ROW, row)
+                elif not row or (len(row) == 1 and not row[0].strip()):
+                    chunk.blank += 1
+                elif len(row) > width:
+                    message = f"the row has {len(row)} cells, the header {width}"
+                    chunk.refuse(line, LineReason.TOO_MANY_CELLS, message)
+                else:
+                    distinct_id = row.pop(id_at) if len(row) > id_at else ""
+                    cells: dict[str, JsonValue] = {name: cell for name, cell in zip(names, row, strict=False) if cell}
+                    builder.add(chunk, line, distinct_id, cells)
+                if chunk.read >= rows:
+                    chunk.position = stream.buffer.tell()
+                    yield chunk
+                    chunk = Chunk()
+        chunk.position = self.total
+        yield chunk
+
+
+def _after_header(
+    records: Iterator[tuple[int, list[str] | str]], chunk: Chunk
+) -> Iterator[tuple[int, list[str] | str]]:
+    for _, row in records:
+        if row:
+            break
+        chunk.read += 1
+        chunk.blank += 1
+    return records
+
+
+def _read_header(path: Path, encoding: str, delimiter: str | None) -> tuple[str, list[str]]:
+    """Return the delimiter and the names in the header line."""
+    if delimiter is not None:
+        chosen = _WORDS.get(delimiter.lower(), delimiter)
+        if len(chosen) != 1 or chosen in '"\r\n':
+            raise InvalidInput(f"--delimiter {delimiter!r}: expected one character such as ';', or 'tab'")
+        return chosen, _first_row(path, encoding, chosen)
+    found: list[tuple[str, list[str]]] = []
+    faults: list[InvalidInput] = []
+    for each in DELIMITERS:
+        try:
+            found.append((each, _first_row(path, encoding, each)))
+        except InvalidInput as fault:  # often quotes that only pair up with another delimiter
+            faults.append(fault)
+    # Most columns win; among those that find a distinct_id if any does. The first, the comma, wins a draw.
+    best = max(found, key=lambda pair: (DISTINCT_ID in pair[1], len(pair[1])), default=(",", []))
+    if faults and len(best[1]) < 2:
+        raise faults[0]
+    return best
+
+
+def _first_row(path: Path, encoding: str, delimiter: str) -> list[str]:
+    with open_text(path, encoding) as stream:
+        for line, row in _records(physical_lines(stream), delimiter):
+            if isinstance(row, str):
+                raise InvalidInput(f"{path.name} has no readable header: line {line}: {row}", code="invalid_header")
+            if row:
+                return row
+    raise InvalidInput(
+        f"{path.name} is empty; expected a header line with distinct_id and property names", code="empty"
+    )
+
+
+class _Lines:
+    """Physical lines on their way to the CSV reader, which can be given some of them again."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._again: deque[str] = deque()
+        self._taken: list[str] = []
+        self.first = 1
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines)
+        self._taken.append(line)
+        return line
+
+    def begin(self) -> None:
+        """Go on to the next record."""
+        self.first += len(self._taken)
+        self._taken.clear()
+
+    def give_again(self) -> None:
+        """Take back all lines of the current record but the first."""
+        self._again.extendleft(reversed(self._taken[1:]))
+        del self._taken[1:]
+
+
+def _records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield each record's first line number and its cells, or what is wrong with it.
+
+    After a fault the next *line* is read afresh, so that a quote that is never closed costs one line and not the rest
+    of the file.
+    """
+    csv.field_size_limit(_CELL_MAX_CHARACTERS)
+    feed = _Lines(lines)
+    reader = csv.reader(feed, delimiter=delimiter, strict=True)
+    while True:
+        feed.begin()
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            feed.give_again()
+            reader = csv.reader(feed, delimiter=delimiter, strict=True)
+            yield feed.first, _explained(str(error))
+        else:
+            yield feed.first, row
+
+
+def _explained(error: str) -> str:
+    if "unexpected end of data" in error or "field limit" in error:
+        return "a quoted cell begins here and is not closed"
+    if "expected after" in error:
+        return "there is text after a closing quote; a quote inside a quoted cell is written twice"
+    return error

@@ -1,0 +1,75 @@
+"""Receipts: what became of each operation of a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from traitbase.domain.keys import ApiKey, Scope
+from traitbase.domain.operations import applied_in
+from traitbase.domain.spaces import Space
+from traitbase.domain.updates import Operation, Update
+from traitbase.services.ports import ChangeRow, Store
+
+_operations = msgspec.json.Decoder(dict[Operation, msgspec.Raw])
+
+
+class IgnoredEntry(msgspec.Struct, frozen=True):
+    """One value that was not applied."""
+
+    operation: Operation
+    property: str
+    reason: str
+    message: str
+
+
+_ignored = msgspec.json.Decoder(tuple[IgnoredEntry, ...])
+_names = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[str])
+
+
+class AppliedEntry(NamedTuple):
+    """One operation on one property that took effect."""
+
+    operation: Operation
+    property: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptItem:
+    """What became of one update."""
+
+    distinct_id: str
+    applied: tuple[AppliedEntry, ...]
+    ignored: tuple[IgnoredEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one request, item by item in the order in which they were sent."""
+
+    request_id: str
+    received_at_us: int
+    items: tuple[ReceiptItem, ...]
+
+
+def find_receipt(store: Store, space: Space, request_id: str, *, key: ApiKey) -> Receipt | None:
+    """Return the receipt, or None if there is none (any more), or this key may not see it.
+
+    A key that may only ingest sees the receipts of its own requests.
+    """
+    rows = store.find_changes(space, request_id)
+    if not rows or (key.scope is Scope.INGEST and rows[0].key_id != key.key_id):
+        return None
+    return Receipt(request_id, rows[0].received_at_us, tuple(_item(row) for row in rows))
+
+
+def _item(row: ChangeRow) -> ReceiptItem:
+    ignored = _ignored.decode(row.ignored) if row.ignored else ()
+    sent = tuple(
+        (operation, list(_names.decode(payload))) for operation, payload in _operations.decode(row.operations).items()
+    )
+    left_out = tuple((entry.operation, entry.property) for entry in ignored)
+    applied = applied_in(Update(row.distinct_id, sent, 0), left_out)
+    return ReceiptItem(row.distinct_id, tuple(AppliedEntry(*entry) for entry in applied), ignored)

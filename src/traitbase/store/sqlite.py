@@ -1,0 +1,198 @@
+"""SQLite: one file, a write-ahead log, every commit on the disk before it is answered (`synchronous=FULL`)."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects import sqlite as dialect
+from sqlalchemy.pool import QueuePool
+
+from traitbase.domain.errors import Refused
+from traitbase.store.schema import migrate
+from traitbase.store.sql import SqlStore
+
+# Smaller pages than the usual 4096 bytes: a commit writes every page it touched to the log, and updates of profiles
+# touch one page each, anywhere. Measured for 1,000 updates of 100,000 profiles: 12 ms a commit instead of 19.
+_PAGE_BYTES = 2048
+_READER_CACHE_KIB = 8_192
+_WRITER_CACHE_KIB = 65_536
+_CHECKPOINT_PAGES = 16_384  # 32 MB of log
+_LONG_LOG_BYTES = 4 * _CHECKPOINT_PAGES * _PAGE_BYTES
+_LOCK_POLL_SECONDS = (0.0005, 0.002)
+_WRITING_PATIENCE_SECONDS = 15.0
+
+
+def open_sqlite(path: Path) -> SqlStore:
+    """Open (or create) the database file and bring its schema up to date.
+
+    Raises Refused, with what to do about it, if the file cannot be opened, written to or understood.
+    """
+    database = SqliteDatabase(path)
+    with database.writing() as connection:
+        migrate(connection)
+    return SqlStore(database)
+
+
+class SqliteDatabase:
+    """Connections to one SQLite file, and what its errors mean."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tidying = threading.Lock()
+        self.engine: Engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(path)),
+            poolclass=QueuePool,
+            pool_size=8,
+            max_overflow=32,
+            connect_args={"check_same_thread": False, "timeout": 5.0, "cached_statements": 256},
+        )
+        sa.event.listen(self.engine, "connect", _prepare_connection)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a transaction that may write, commit it at the end, translate the driver's errors."""
+        with self.translating(), self.engine.connect() as connection:
+            if not self.begin(connection, wait_seconds=_WRITING_PATIENCE_SECONDS):
+                message = f"the database was locked by another process for {_WRITING_PATIENCE_SECONDS:g} s; try again"
+                raise Refused(message, code="store_unavailable")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a connection for reading, translate the driver's errors."""
+        with self.translating(), self.engine.connect() as connection:
+            yield connection
+
+    def begin(self, connection: Connection, *, wait_seconds: float) -> bool:
+        """Begin a writing transaction; False if another writer held the database for that long.
+
+        SQLite's own waiting sleeps up to 100 ms between two looks, which lets a busy neighbour overtake for seconds;
+        this one looks every millisecond or so.
+        """
+        deadline = time.monotonic() + wait_seconds
+        driver = _driver_connection(connection)
+        driver.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                except sa.exc.OperationalError as error:
+                    if _code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                        connection.rollback()
+                        if _code_of(error) != sqlite3.SQLITE_BUSY:
+                            raise
+                        return False
+                    time.sleep(random.uniform(*_LOCK_POLL_SECONDS))  # noqa: S311  # spreads the waiting, secures nothing
+                else:
+                    return True
+        finally:
+            driver.execute("PRAGMA busy_timeout = 5000")
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Turn the driver's errors into Refused where they mean that the storage cannot be used."""
+        try:
+            yield
+        except sa.exc.DatabaseError as error:
+            refusal = _refusal_for(_code_of(error), self._path)
+            if refusal is None:
+                raise
+            raise refusal from error
+
+    def make_roomy(self, connection: Connection) -> None:
+        """Prepare a connection that a writer keeps: a larger cache of pages."""
+        _driver_connection(connection).execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
+
+    def insert(self, table: sa.Table) -> Any:  # the dialect's own Insert
+        """Return SQLite's INSERT, which knows ON CONFLICT."""
+        return dialect.insert(table)
+
+    def any_of(self, column: sa.Column[Any]) -> tuple[sa.ColumnElement[bool], Callable[[Sequence[str]], Any]]:
+        """Return the condition `column is one of :values`, and how to pass a list of strings for `:values`."""
+        values = sa.func.json_each(sa.bindparam("values", type_=sa.Text)).table_valued("value")
+        return column.in_(sa.select(values.c.value)), json.dumps
+
+    def tidy(self) -> None:
+        """Copy what the log holds into the database file, if it has grown long.
+
+        A passive checkpoint never makes a writer wait, but it cannot start the log over while pages keep coming. So
+        a second one follows when little is left, and the next writer begins at the front of the log.
+        """
+        if not self._tidying.acquire(blocking=False):
+            return
+        try:
+            log = Path(f"{self._path}-wal")
+            if not log.exists() or log.stat().st_size < _CHECKPOINT_PAGES * _PAGE_BYTES:
+                return
+            with self.reading() as connection:
+                _driver_connection(connection).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                if log.stat().st_size >= _LONG_LOG_BYTES:
+                    # What came in meanwhile is short. This one holds writers up, for as long as that takes.
+                    _driver_connection(connection).execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        finally:
+            self._tidying.release()
+
+
+def _prepare_connection(driver: sqlite3.Connection, _record: object) -> None:
+    driver.isolation_level = None  # transactions are begun by us, with the lock they need
+    for setting in (
+        f"page_size = {_PAGE_BYTES}",  # only counts for a new file
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "wal_autocheckpoint = 0",  # `tidy` does it, off the writer's path
+        f"cache_size = -{_READER_CACHE_KIB}",
+        "temp_store = MEMORY",
+    ):
+        driver.execute(f"PRAGMA {setting}").fetchall()
+
+
+def _driver_connection(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # tells the type checker; the engine only makes these
+    return driver
+
+
+def _code_of(error: sa.exc.DatabaseError) -> int:
+    """Return SQLite's primary result code of an error (0: none)."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+
+
+def _refusal_for(code: int, path: Path) -> Refused | None:
+    folder = path.parent
+    match code:
+        case sqlite3.SQLITE_FULL:
+            message = (
+                f"the disk of {folder} is full; free some space: nothing of this was kept, and it can be sent again"
+            )
+            return Refused(message, code="store_unavailable")
+        case sqlite3.SQLITE_IOERR:
+            message = f"the disk of {folder} reports an error (is it full, or failing?); nothing of this was kept"
+            return Refused(message, code="store_unavailable")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            message = (
+                f"{path} cannot be opened for writing: check that {folder} exists, is not on a read-only file system, "
+                "and that this user may write to it and the files in it"
+            )
+            return Refused(message, code="store_unwritable")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Refused("the database is locked by another process; try again", code="store_unavailable")
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            message = f"{path} is no Traitbase database, or it is damaged: restore it from a backup"
+            return Refused(message, code="store_damaged")
+        case _:
+            return None
