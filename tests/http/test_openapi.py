@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -13,25 +14,39 @@ from schemathesis.specs.openapi.checks import (
 )
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 
 
-@pytest.fixture(scope="session")
-def api_schema(server):
-    return schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/openapi.json")
+@pytest.fixture(scope="module")
+def operations(server):
+    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/openapi.json")
+    return [result.ok() for result in schema.get_all_operations()]
 
 
-schema = schemathesis.pytest.from_fixture("api_schema")
-
-
-@schema.parametrize()
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-def test_it_answers_generated_requests_as_described(case, cast):
+@pytest.mark.parametrize("mode", MODES, ids=["as described", "not as described"])
+@pytest.mark.parametrize("number", range(10))
+def test_it_answers_generated_requests_as_described(operations, server, cast, number, mode):
     """With a key: in North, whatever the generator puts into the rest of the request."""
-    case.path_parameters["WSID"] = "north"
-    case.call_and_validate(headers={"Authorization": f"Bearer {cast.ada}"}, checks=CHECKS)
+    assert len(operations) == 10
+    operation = operations[number]
+
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+    def ask(case):
+        case.path_parameters["WSID"] = "north"
+        headers = {**(case.headers or {}), "Authorization": f"Bearer {cast.ada}"}
+        case.call_and_validate(
+            base_url=f"http://127.0.0.1:{server.port}", headers=headers, checks=CHECKS, timeout=30
+        )
+
+    ask()
 
 
-@schema.parametrize()
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-def test_it_answers_strangers_as_described(case):
-    case.call_and_validate(checks=CHECKS)
+@pytest.mark.parametrize("number", range(10))
+def test_it_answers_strangers_as_described(operations, server, number):
+    @given(case=operations[number].as_strategy())
+    @settings(max_examples=10, suppress_health_check=list(HealthCheck))
+    def ask(case):
+        case.call_and_validate(base_url=f"http://127.0.0.1:{server.port}", checks=CHECKS, timeout=30)
+
+    ask()

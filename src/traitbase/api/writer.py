@@ -193,13 +193,13 @@ class GroupCommitWriter:
         light: each is then tried by itself, so that the others do not suffer for it.
         """
         if isinstance(error, Refused) or len(taken) == 1:
+            for waiting in taken:
+                _answer(waiting, error)
             if isinstance(error, Refused):
                 self._metrics.storage_failures += 1
                 _log.error("storage_unavailable", code=error.code, message=error.message, requests=len(taken))
             else:
                 _log.error("request_failed", request_id=taken[0].submission.request_id, exc_info=error)
-            for waiting in taken:
-                _answer(waiting, error)
             return
         for waiting in taken:
             alone = Group([waiting.submission])
