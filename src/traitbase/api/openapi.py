@@ -105,7 +105,10 @@ COMMON_ERRORS: dict[str, dict[str, Any]] = {
 def describe(document: dict[str, Any]) -> dict[str, Any]:
     """Add the hot routes, the shared schemas and the way to authenticate to the framework's document."""
     components = document.setdefault("components", {})
-    components["schemas"] = SCHEMAS  # the framework's own are of its validation errors, which are never sent
+    schemas = components.setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):  # the framework's answer to bad input, which is never sent
+        schemas.pop(name, None)
+    schemas.update(SCHEMAS)
     components["securitySchemes"] = {"ApiKey": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"ApiKey": []}]
     paths = document["paths"]

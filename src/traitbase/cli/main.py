@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 import traitbase
-from traitbase.cli import keys, serve, workspaces
+from traitbase.cli import demo, imports, keys, serve, workspaces
 from traitbase.domain.errors import TraitbaseError
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("serve")(serve.serve)
+app.command("import")(imports.import_file)
+app.command("demo")(demo.demo)
 app.add_typer(workspaces.app, name="workspace")
 app.add_typer(keys.app, name="keys")
 

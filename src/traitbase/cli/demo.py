@@ -1,0 +1,206 @@
+"""`traitbase demo`: the main job on made-up people, through the real server and its HTTP API."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from traitbase import bootstrap
+from traitbase.domain.errors import Refused
+from traitbase.domain.keys import Reach, Scope
+from traitbase.services.workspaces import create_api_key, create_workspace
+
+_WORKSPACE = "demo"
+_PEOPLE = 1_500
+_BATCH = 500
+_SEED = 42
+_NOT_READY_AFTER_SECONDS = 20
+
+_NAMES = "Ada Bo Cy Dana Emre Fatima Goran Hana Ibrahim Jia Kofi Lena Mateo Noor Olga Priya Quinn Rosa Sven Tuan".split()
+_CITIES = ("Pune", "Berlin", "São Paulo", "東京", "Nairobi", "Toronto")
+_PLANS = ("free", "free", "free", "pro", "pro", "business")
+_TAGS = ("newsletter", "beta", "referred", "student", "reseller")
+_FIRST_DAY = date(2026, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Demo:
+    client: httpx.Client
+    console: Console
+
+
+def demo(
+    exit_: Annotated[bool, typer.Option("--exit", help="End when all is shown, instead of serving on.")] = False,
+    data: Annotated[Path, typer.Option(help="The folder for the demo's data; it is made anew.")] = Path(".demo"),
+    port: Annotated[int, typer.Option(help="The port to serve on; 0 for any free one.")] = 0,
+) -> None:
+    """Send a few thousand updates of made-up people through the API, show what became of them, and serve."""
+    console = Console(highlight=False)
+    key = _fresh_workspace(data)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "traitbase", "serve", "--data", str(data), "--port", str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = _url_of(server)
+        headers = {"Authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=f"{url}/v1/{_WORKSPACE}/live", headers=headers, timeout=30) as client:
+            _tell_the_story(_Demo(client, console))
+        if exit_:
+            return
+        console.print(f"\nServing on [bold]{url}[/] until Ctrl-C; the API is described at {url}/docs")
+        console.print(f'Try: curl {url}/v1/{_WORKSPACE}/live/profiles/user-7 -H "Authorization: Bearer {key}"')
+        server.wait()
+    except KeyboardInterrupt:
+        console.print("Bye.")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _fresh_workspace(data: Path) -> str:
+    if data.exists():
+        if any(data.iterdir()) and not (data / bootstrap.DATABASE_FILE).exists():
+            message = f"{data} is not empty and holds no demo: choose another folder with --data"
+            raise Refused(message, code="not_a_demo")
+        shutil.rmtree(data)
+    store = bootstrap.open_store(data)
+    now_us = bootstrap.now_us()
+    create_workspace(store, name="Demo", workspace_id=_WORKSPACE, timezone="Europe/Berlin", at_us=now_us)
+    made = create_api_key(
+        store, workspace_id=_WORKSPACE, reach=Reach.BOTH, scope=Scope.ADMIN, name="demo", at_us=now_us
+    )
+    store.close()
+    return made.secret
+
+
+def _url_of(server: subprocess.Popen[str]) -> str:
+    assert server.stdout is not None
+    words = server.stdout.readline().split()
+    url = next((word for word in words if word.startswith("http://")), None)
+    if url is None:
+        raise Refused("the server did not start; see its message above", code="not_started")
+    deadline = time.monotonic() + _NOT_READY_AFTER_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/readyz").is_success:
+                return url
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise Refused(f"the server at {url} did not become ready", code="not_started")
+
+
+def _tell_the_story(story: _Demo) -> None:
+    console = story.console
+    updates = list(_life_of(random.Random(_SEED)))  # noqa: S311  # made-up people, the same on every run
+    console.rule("1 · updates")
+    began = time.perf_counter()
+    receipts = []
+    for start in range(0, len(updates), _BATCH):
+        answer = story.client.post("/profiles/properties/batch", json={"batch": updates[start : start + _BATCH]})
+        answer.raise_for_status()
+        receipts.append(answer.json()["request_id"])
+    seconds = time.perf_counter() - began
+    kinds = Counter(operation for update in updates for operation in update["action"])
+    sent = ", ".join(f"{count:,} {operation}" for operation, count in kinds.most_common())
+    console.print(f"{len(updates):,} updates of {_PEOPLE:,} people in {seconds:.2f} s, each durable when answered")
+    console.print(f"  {sent}")
+    _send_one(story)
+    _show_definitions(story)
+    _show_profiles(story)
+    _show_ignored(story, receipts)
+
+
+def _life_of(chance: random.Random) -> Iterator[dict[str, Any]]:
+    """Yield batch items: people sign up, buy, change their minds, and sometimes send nonsense."""
+    for number in range(_PEOPLE):
+        day = _FIRST_DAY + timedelta(days=chance.randrange(300))
+        yield _update(number, **{
+            "$set": {
+                "name": chance.choice(_NAMES),
+                "city": chance.choice(_CITIES),
+                "plan": chance.choice(_PLANS),
+                "zip": f"{chance.randrange(10_000):05d}",
+                "marketing": chance.random() < 0.7,
+            },
+            "$once": {"signed_up": day.isoformat(), "first_url": chance.choice(["/", "/pricing", "/blog/typed-data"])},
+        })
+    for _ in range(2 * _PEOPLE):
+        number = min(int(chance.expovariate(3 / _PEOPLE)), _PEOPLE - 1)
+        price = chance.choice(["4.90", "19.99", "49.00", "120.50"])
+        day = _FIRST_DAY + timedelta(days=chance.randrange(300))
+        order = f"A-{chance.randrange(100_000):05d}"
+        yield _update(number, **{
+            "$set": {"last_purchase": day.isoformat()},
+            "$add": {"ltv": float(price), "orders": 1},
+            "$append": {"order_ids": order},
+        })
+    for number in chance.sample(range(_PEOPLE), 300):
+        yield _update(number, **{"$append": {"tags": chance.choice(_TAGS)}})
+    for number in chance.sample(range(_PEOPLE), 120):
+        yield _update(number, **{"$remove": {"tags": "beta"}, "$unset": ["first_url"]})
+    for number in chance.sample(range(_PEOPLE), 25):
+        yield _update(number, **{"$add": {"ltv": "19.99"}, "$set": {"marketing": "yes", "plan": None}})
+
+
+def _update(number: int, **action: Any) -> dict[str, Any]:
+    return {"distinct_id": f"user-{number}", "action": action}
+
+
+def _send_one(story: _Demo) -> None:
+    body = {"distinct_id": "user-7", "$set": {"city": "Reykjavík", "plan": 5}}
+    answer = story.client.post("/profiles/properties/set", json=body)
+    request_id = answer.json()["request_id"]
+    receipt = story.client.get(f"/requests/{request_id}").json()["items"][0]
+    story.console.print(f"One more by itself: set {body['$set']} → {answer.status_code}, and its receipt says")
+    for entry in receipt["applied"]:
+        story.console.print(f"  [green]applied[/] {entry['operation']} {entry['property']}")
+    for entry in receipt["ignored"]:
+        story.console.print(f"  [yellow]ignored[/] {entry['operation']} {entry['property']}: {entry['message']}")
+
+
+def _show_definitions(story: _Demo) -> None:
+    story.console.rule("2 · property definitions, inferred from the first values")
+    items = story.client.get("/properties").json()["items"]
+    story.console.print(", ".join(f"{item['name']}: [bold]{item['type']}[/]" for item in items))
+
+
+def _show_profiles(story: _Demo) -> None:
+    story.console.rule("3 · profiles")
+    table = Table("distinct_id", "name", "city", "plan", "zip", "ltv", "orders", "last purchase", "tags")
+    for number in (0, 1, 2, 7, 42):
+        profile = story.client.get(f"/profiles/user-{number}").json()
+        values = profile["properties"]
+        names = ("name", "city", "plan", "zip", "ltv", "orders", "last_purchase")
+        cells = [str(values.get(name, "–")) for name in names]
+        table.add_row(profile["distinct_id"], *cells, ", ".join(values.get("tags", ())) or "–")
+    story.console.print(table)
+
+
+def _show_ignored(story: _Demo, receipts: list[str]) -> None:
+    story.console.rule("4 · receipts: what was ignored, and why")
+    ignored: dict[tuple[str, str, str], list[str]] = {}
+    for request_id in receipts:
+        for item in story.client.get(f"/requests/{request_id}").json()["items"]:
+            for entry in item["ignored"]:
+                kind = (entry["operation"], entry["property"], entry["reason"])
+                ignored.setdefault(kind, []).append(entry["message"])
+    table = Table("operation", "property", "reason", "times", "message")
+    for kind, messages in sorted(ignored.items()):
+        table.add_row(*kind, f"{len(messages):,}", messages[0])
+    story.console.print(table)
