@@ -21,6 +21,7 @@ def cast(data) -> Cast:
 
 @pytest.fixture(scope="session")
 def server(data, cast) -> Server:
+    assert cast.ada  # made before the server starts
     with serving(data) as running:
         yield running
 

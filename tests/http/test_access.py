@@ -113,7 +113,7 @@ def test_it_keeps_live_and_test_apart(server, cast):
     assert test.properties_of("apart") == {"apart_kind": 5}
 
 
-def test_it_refuses_a_key_within_seconds_of_its_revocation(server, data, cast):
+def test_it_refuses_a_key_within_seconds_of_its_revocation(server, data):
     made = run_json("keys", "create", "--workspace", "north", data=data)
     client = server.client(made["api_key"], "north")
     assert client.post("set", SET).status == 202
@@ -123,9 +123,12 @@ def test_it_refuses_a_key_within_seconds_of_its_revocation(server, data, cast):
         assert time.monotonic() < deadline, "the key still works after 5 seconds"
 
 
-@pytest.mark.parametrize("path", ["/v1/north/prod/properties", "/v1/north/prod/profiles/properties/set", "/v2/x", "/v1/"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/north/prod/properties", "/v1/north/prod/profiles/properties/set", "/v2/x", "/v1/", "/v1/north/live/nothing"],
+)
 def test_it_answers_404_for_unknown_paths_and_versions(server, path):
-    answer = server.client(None, "north").call("GET", path)
+    answer = server.client(None, "north").call("POST" if path.endswith("set") else "GET", path)
     assert answer.status == 404
     assert answer.json["status"] == "error"
 

@@ -90,11 +90,21 @@ def test_it_takes_ten_megabytes_and_refuses_one_byte_more(server, ada):
     assert ada.properties_of(me) == {"a": 1}
 
 
+def head_of_set(client, length: str) -> str:
+    lines = [
+        f"POST {client.base}/profiles/properties/set HTTP/1.1",
+        "Host: x",
+        f"Authorization: Bearer {client.key}",
+        length,
+    ]
+    return "\r\n".join([*lines, "", ""])
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_it_refuses_a_large_body_early(server, ada, chunked):
     """Of a gigabyte announced (or streamed), the server reads at most a little more than its limit."""
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {1024**3}"
-    head = f"POST {ada.base}/profiles/properties/set HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ada.key}\r\n{length}\r\n\r\n"
+    head = head_of_set(ada, length)
     piece = b" " * 65536
     if chunked:
         piece = b"10000\r\n" + piece + b"\r\n"
@@ -121,7 +131,7 @@ def test_it_applies_nothing_of_a_body_whose_sender_goes_away(server, ada, chunke
     body = json.dumps({"distinct_id": me, "$set": {"a": 1}}).encode()
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body) + 1}"
     sent = b"%x\r\n%s\r\n" % (len(body), body) if chunked else body
-    head = f"POST {ada.base}/profiles/properties/set HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ada.key}\r\n{length}\r\n\r\n"
+    head = head_of_set(ada, length)
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
         raw.sendall(head.encode() + sent)
     for _ in range(3):

@@ -14,7 +14,9 @@ def token():
 
 def test_it_gives_the_first_answer_again_and_applies_nothing(ada, token):
     me = uuid.uuid4().hex
-    body = {"batch": [{"distinct_id": me, "action": {"$add": {"n": 1}}}, {"distinct_id": me, "action": {"$set": {"a": 1}}}]}
+    body = {
+        "batch": [{"distinct_id": me, "action": {"$add": {"n": 1}}}, {"distinct_id": me, "action": {"$set": {"a": 1}}}]
+    }
     answers = [ada.post("batch", body, token) for _ in range(3)]
     assert [answer.status for answer in answers] == [202, 202, 202]
     assert answers[0].text == answers[1].text == answers[2].text
@@ -34,7 +36,11 @@ def test_it_answers_409_for_another_body_or_endpoint_and_applies_nothing(ada, to
 
 def test_it_tells_spaces_apart(server, cast, token):
     body = {"distinct_id": "idempotent", "$add": {"n": 1}}
-    for workspace_id, key, environment in (("north", cast.ada, "live"), ("north", cast.ada, "test"), ("south", cast.cy, "live")):
+    for workspace_id, key, environment in (
+        ("north", cast.ada, "live"),
+        ("north", cast.ada, "test"),
+        ("south", cast.cy, "live"),
+    ):
         client = server.client(key, workspace_id, environment)
         assert client.post("numerical-add", body, token).status == 202
         assert client.properties_of("idempotent")["n"] == 1

@@ -35,9 +35,7 @@ def test_it_answers_generated_requests_as_described(operations, server, cast, nu
     def ask(case):
         case.path_parameters["WSID"] = "north"
         headers = {**(case.headers or {}), "Authorization": f"Bearer {cast.ada}"}
-        case.call_and_validate(
-            base_url=f"http://127.0.0.1:{server.port}", headers=headers, checks=CHECKS, timeout=30
-        )
+        case.call_and_validate(base_url=f"http://127.0.0.1:{server.port}", headers=headers, checks=CHECKS, timeout=30)
 
     ask()
 

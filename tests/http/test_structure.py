@@ -266,8 +266,16 @@ def test_it_returns_numbers_exactly_and_without_exponents(ada, literal, shown):
 
 def test_it_keeps_what_was_sent_in_the_receipt_of_every_operation(ada):
     me = fresh_id()
-    action = {"$set": {"a": 1}, "$once": {"a": 2, "b": 1}, "$add": {"a": 1}, "$append": {"l": 1}, "$unset": ["zz", "b", "b"]}
-    answer = ada.post("batch", {"batch": [{"distinct_id": me, "action": action}, {"distinct_id": me, "action": action}]})
+    action = {
+        "$set": {"a": 1},
+        "$once": {"a": 2, "b": 1},
+        "$add": {"a": 1},
+        "$append": {"l": 1},
+        "$unset": ["zz", "b", "b"],
+    }
+    answer = ada.post(
+        "batch", {"batch": [{"distinct_id": me, "action": action}, {"distinct_id": me, "action": action}]}
+    )
     assert answer.json["batch"] == [dict.fromkeys(action, "ok")] * 2
     first, second = ada.receipt(answer)["items"]
     told = json.dumps(first)

@@ -40,7 +40,7 @@ def _exact(text: bytes):
 
 
 def _encode(body) -> bytes:
-    return json.dumps(body, default=lambda number: float(number)).encode()
+    return json.dumps(body, default=float).encode()
 
 
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[case["name"] for case in CASES])
@@ -71,7 +71,6 @@ def test_it_answers_as_published(number, spaces):
             for entry in item["ignored"]
         ]
         assert sorted(ignored, key=repr) == sorted(case["ignored_in_last"], key=repr)
-
 
 
 def test_carries_all_cases():

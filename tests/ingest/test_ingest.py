@@ -304,7 +304,7 @@ def test_replays_across_two_groups_prepared_one_after_the_other(store, ingest):
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(requests=st.lists(st.lists(generated_items, min_size=1, max_size=3), min_size=1, max_size=3))
 def test_accounts_in_its_receipts_for_everything_that_was_sent(name, requests):
     with fresh(name) as backend, closing(ingest_on(backend.store)) as ingest:

@@ -30,9 +30,11 @@ def updates() -> Iterator[tuple[str, str]]:
             # Written as text: the amounts go over the wire with the digits of the file.
             yield (
                 row["customer_id"],
-                f'{{"distinct_id":"{row["customer_id"]}","action":{{"$once":{{"first_purchase":{day}}},'
-                f'"$set":{{"last_purchase":{day}}},"$add":{{"ltv":{row["dollars"]},"cds":{row["cds"]},"orders":1}},'
-                f'"$append":{{"purchase_days":{day}}}}}}}',
+                (
+                    f'{{"distinct_id":"{row["customer_id"]}","action":{{"$once":{{"first_purchase":{day}}},'
+                    f'"$set":{{"last_purchase":{day}}},"$add":{{"ltv":{row["dollars"]},"cds":{row["cds"]},"orders":1}},'
+                    f'"$append":{{"purchase_days":{day}}}}}}}'
+                ),
             )
 
 

@@ -22,7 +22,7 @@ from traitbase.api.auth import Gate
 from traitbase.api.errors import answer_to
 from traitbase.api.metrics import Metrics, exposition
 from traitbase.api.openapi import describe
-from traitbase.api.properties import AsgiScope, Call, PropertyEndpoints, Send, find_call
+from traitbase.api.properties import AsgiScope, PropertyEndpoints, Send, find_call
 from traitbase.api.reading import reading_routes
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
@@ -76,9 +76,11 @@ class TraitbaseApp:
             if call is not None:
                 if scope["method"] == "POST":
                     await self._properties.answer(call, scope, receive, send)
-                else:
-                    await _refuse_method(call, scope, send)
-                return
+                    return
+                if call.exists:
+                    message = f"{scope['method']} is not allowed here: {call.endpoint} takes POST"
+                    await _plain_answer(405, message, {"allow": "POST"})(scope, receive, send)
+                    return
         await self._rest(scope, receive, send)
 
     def _build_rest(self) -> FastAPI:
@@ -160,14 +162,6 @@ async def _every(seconds: float, do: Callable[[], None]) -> None:
             _log.warning("chore_postponed", chore=do.__qualname__, message=error.message)
         except Exception:  # noqa: BLE001  # a chore that failed once is tried again
             _log.exception("chore_failed", chore=do.__qualname__)
-
-
-async def _refuse_method(call: Call, scope: AsgiScope, send: Send) -> None:
-    message = f"{scope['method']} is not allowed here: {call.endpoint} takes POST"
-    body = msgspec.json.encode({"status": "error", "_message": message})
-    headers = [(b"content-type", b"application/json"), (b"allow", b"POST"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 405, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
 def _add_docs(app: FastAPI) -> None:

@@ -59,7 +59,7 @@ async def _receive_all(receive: Receive) -> bytes:
         if len(body) > BODY_MAX_BYTES:
             raise _too_large()
         return body
-    pieces = []
+    pieces: list[bytes] = []
     size = 0
     while True:
         if message["type"] == "http.disconnect":

@@ -143,6 +143,7 @@ def _hot_route(summary: str, schema: dict[str, Any], example: Any, accepted: str
         "responses": {
             "202": {"description": "durable and applied", "content": {"application/json": ok}},
             "400": error_answer("a fault of structure: nothing was applied", message),
+            "404": error_answer("no such path or version", "there is nothing at …"),
             "409": error_answer("the Idempotency-Key was used for another request", "Idempotency-Key was used …"),
             "413": error_answer("more than 10 MB, also when decompressed", "a body has at most 10 MB, …"),
             "415": error_answer(

@@ -14,10 +14,10 @@ from traitbase.api.bodies import ClientGone, Receive, read_body
 from traitbase.api.errors import answer_to
 from traitbase.api.metrics import Metrics
 from traitbase.api.writer import GroupCommitWriter
-from traitbase.domain.errors import Fault, InvalidInput, TraitbaseError
+from traitbase.domain.errors import Fault, InvalidInput, NotFound, TraitbaseError
 from traitbase.domain.json_text import read_json
 from traitbase.domain.keys import Scope
-from traitbase.domain.spaces import Space
+from traitbase.domain.spaces import Environment, Space
 from traitbase.domain.updates import Operation, Update, parse_batch, parse_single
 from traitbase.domain.values import JsonValue
 from traitbase.services.ingest import IdempotencyKey, Submission
@@ -34,18 +34,24 @@ SINGLE_ENDPOINTS = {
     "unset": Operation.UNSET,
 }
 BATCH_ENDPOINT = "batch"
-ENDPOINTS = (*SINGLE_ENDPOINTS, BATCH_ENDPOINT)
+ENDPOINTS = frozenset({*SINGLE_ENDPOINTS, BATCH_ENDPOINT})
+ENVIRONMENTS = frozenset(environment.value for environment in Environment)
 
 _JSON = (b"content-type", b"application/json")
 _log = structlog.get_logger()
 
 
 class Call(NamedTuple):
-    """A request to one of the seven endpoints."""
+    """A request to what looks like one of the seven endpoints."""
 
     workspace_id: str
     environment: str
     endpoint: str
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such an endpoint and such an environment."""
+        return self.endpoint in ENDPOINTS and self.environment in ENVIRONMENTS
 
 
 def find_call(path: str) -> Call | None:
@@ -54,8 +60,6 @@ def find_call(path: str) -> Call | None:
     if len(parts) == 8 and parts[7] == "":
         parts.pop()
     if len(parts) != 7 or parts[4] != "profiles" or parts[5] != "properties" or parts[1] != "v1":
-        return None
-    if parts[6] not in ENDPOINTS or parts[3] not in ("live", "test"):
         return None
     return Call(parts[2], parts[3], parts[6])
 
@@ -90,7 +94,7 @@ class PropertyEndpoints:
             if not isinstance(error, TraitbaseError):
                 _log.exception("request_failed", endpoint=call.endpoint)
             status, body, headers = answer_to(error)
-        self._metrics.answers[call.endpoint, status] += 1
+        self._metrics.answers[call.endpoint if call.exists else "unknown", status] += 1
         headers.append(_JSON)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -98,6 +102,9 @@ class PropertyEndpoints:
 
     async def _accept(self, call: Call, scope: AsgiScope, receive: Receive) -> bytes:
         workspace_id, environment, endpoint = call
+        if not call.exists:
+            message = f"there is nothing at {scope['path']}; /docs shows the endpoints, the version is 'live' or 'test'"
+            raise NotFound(message, code="path_not_found")
         headers = scope["headers"]
         authorization: bytes | None = None
         token: bytes | None = None

@@ -186,7 +186,7 @@ class _Draft:
                         properties[name] = sent  # type: ignore[assignment]
                         continue
                 elif sent_type is int:
-                    if kind is _NUMBER and -_BOUND < sent < _BOUND:  # type: ignore[operator]
+                    if kind is _NUMBER and -_BOUND < sent < _BOUND:
                         properties[name] = sent  # type: ignore[assignment]
                         continue
                 elif sent_type is bool:
@@ -262,7 +262,7 @@ class _Draft:
             if isinstance(element, Reason):
                 self._ignore(Operation.REMOVE, name, Reason.NULL_VALUE if sent is None else element)
                 continue
-            position = values.index_of(element, current, self._definitions.zone)  # type: ignore[arg-type]
+            position = values.index_of(element, current, self._definitions.zone)
             if position is None:
                 self._ignore(Operation.REMOVE, name, Reason.ABSENT)
             else:
