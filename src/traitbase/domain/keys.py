@@ -63,6 +63,8 @@ class ApiKey:
             client = ip_address(address or "")
         except ValueError:
             return False
+        mapped = getattr(client, "ipv4_mapped", None)  # how a socket for both families shows an IPv4 client
+        client = client if mapped is None else mapped
         return any(client in ip_network(network) for network in self.networks)
 
     def allows(self, needed: Scope) -> bool:

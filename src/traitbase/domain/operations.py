@@ -47,6 +47,7 @@ class Reason(StrEnum):
 
 
 _MESSAGES = {
+    Reason.TYPE_MISMATCH: "the property is of another type; nothing is converted",
     Reason.ALREADY_SET: "the profile has a value already, and $once writes only where there is none",
     Reason.ALREADY_IN_LIST: "the list holds this value already",
     Reason.NULL_VALUE: "null is no value; to clear a property use $unset",
@@ -223,7 +224,11 @@ class _Draft:
             if not self._takes(Operation.ADD, name, Kind.NUMBER):
                 continue
             number = values.to_number(sent)
-            current: values.Number = self.properties.get(name, 0)  # type: ignore[assignment]  # a Number by definition
+            current = self.properties.get(name, 0)
+            if type(current) is not int and type(current) is not Decimal:
+                # The profile is newer than these definitions. Whoever writes this finds out and decides again.
+                self._ignore(Operation.ADD, name, Reason.TYPE_MISMATCH)
+                continue
             total = None if number is None else values.add(current, number)
             if total is None:
                 self._ignore(Operation.ADD, name, Reason.NUMBER_OUT_OF_RANGE)
@@ -242,7 +247,10 @@ class _Draft:
             if isinstance(element, Reason):
                 self._ignore(Operation.APPEND, name, element)
                 continue
-            current: list[Scalar] = self.properties.get(name, [])  # type: ignore[assignment]  # a List by definition
+            current = self.properties.get(name, [])
+            if type(current) is not list:  # as above
+                self._ignore(Operation.APPEND, name, Reason.TYPE_MISMATCH)
+                continue
             if values.index_of(element, current, zone) is not None:
                 self._ignore(Operation.APPEND, name, Reason.ALREADY_IN_LIST)
             elif len(current) >= values.LIST_MAX_ELEMENTS:
@@ -334,35 +342,45 @@ class _Draft:
 class _CarefulDraft(_Draft):
     """A draft that weighs every value before it is written: slower, and only for updates that do not fit as a whole."""
 
-    __slots__ = ("size",)
+    __slots__ = ("_entries_size",)
     _weighs_nothing = False
 
     def __init__(self, properties: dict[str, Value], definitions: Definitions) -> None:
         super().__init__(properties, definitions)
-        self.size = len(values.encode_properties(properties))
+        self._entries_size = sum(_entry_size(name, value) for name, value in properties.items())
         self._put = self._put_if_it_fits
 
+    @property
+    def size(self) -> int:
+        """Bytes of the document so far."""
+        return _document_size(self._entries_size)
+
     def _put_if_it_fits(self, name: str, value: Value) -> None:
-        size = self.size - self._share(name) + _entry_size(name, value)
+        entries_size = self._entries_size - self._share(name) + _entry_size(name, value)
         if name not in self.properties and len(self.properties) >= PROPERTIES_MAX:
             raise _Full
-        if size > PROFILE_MAX_BYTES and size > self.size:
+        if _document_size(entries_size) > PROFILE_MAX_BYTES and entries_size > self._entries_size:
             raise _Full
         self.properties[name] = value
-        self.size = size
+        self._entries_size = entries_size
 
     def take(self, name: str, left: list[Scalar] | None) -> None:
-        self.size -= self._share(name)
+        self._entries_size -= self._share(name)
         super().take(name, left)
-        self.size += self._share(name)
+        self._entries_size += self._share(name)
 
     def _share(self, name: str) -> int:
         return _entry_size(name, self.properties[name]) if name in self.properties else 0
 
 
 def _entry_size(name: str, value: Value) -> int:
-    # One entry with its comma: `{"name":value}` is two braces longer, and the document has one comma less than entries.
+    """Return the bytes of `"name":value,` with its comma: the object of this one entry, less a brace."""
     return len(values.encode_properties({name: value})) - 1
+
+
+def _document_size(entries_size: int) -> int:
+    # Two braces around entries of which the last has no comma.
+    return entries_size + 1 if entries_size else 2
 
 
 def _fit(sent: JsonValue, kind: Kind | None, definitions: Definitions) -> Value | Reason:

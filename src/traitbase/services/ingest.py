@@ -25,7 +25,16 @@ from traitbase.domain.profiles import Profile
 from traitbase.domain.spaces import Space, find_zone
 from traitbase.domain.updates import Update
 from traitbase.domain.values import Kind, decode_properties, encode_properties
-from traitbase.services.ports import ChangeRow, DefinitionRow, IdempotencyRow, ProfileRow, Store, WriteSession, WriteSet
+from traitbase.services.ports import (
+    ChangeRow,
+    DefinitionRow,
+    IdempotencyRow,
+    ProfileRow,
+    SeenRow,
+    Store,
+    WriteSession,
+    WriteSet,
+)
 
 IDEMPOTENCY_US = 24 * 3600 * 1_000_000
 """How long an `Idempotency-Key` is remembered, in microseconds."""
@@ -308,6 +317,7 @@ class Ingest:
             work = group.working[key]
             profile = work.profile
             if not work.changed_at_us or profile is None:
+                group.rows.seen.append(SeenRow(*key, work.profile_id, work.revision))
                 continue
             if not work.revision:
                 work.profile_id, work.created_at_us = self._new_profile_id(), work.changed_at_us

@@ -30,6 +30,16 @@ class ProfileRow(NamedTuple):
     updated_at_us: int
 
 
+class SeenRow(NamedTuple):
+    """A profile that something was decided on without writing it. Revision 0 (and no `profile_id`): there was none."""
+
+    workspace_id: str
+    environment: str
+    distinct_id: str
+    profile_id: str
+    revision: int
+
+
 class DefinitionRow(NamedTuple):
     """A stored property definition, and the request whose value (or the command which) first brought it."""
 
@@ -77,13 +87,15 @@ class WriteSet:
 
     `definitions_at` says for each space at which revision of its definitions the writer decided; `new_definitions`
     take a space one revision further. `profiles` are in order of their keys, each one revision above the stored one of
-    the same `profile_id` (revision 1: there is none). `idempotency` keys may replace rows created before
+    the same `profile_id` (revision 1: there is none). `seen` profiles are not written but must be as they were seen: an
+    answer such as "was absent" is true of one revision only. `idempotency` keys may replace rows created before
     `expired_before_us`.
     """
 
     definitions_at: dict[Space, int] = field(default_factory=dict)
     new_definitions: dict[Space, list[DefinitionRow]] = field(default_factory=dict)
     profiles: list[ProfileRow] = field(default_factory=list)
+    seen: list[SeenRow] = field(default_factory=list)
     changes: list[ChangeRow] = field(default_factory=list)
     idempotency: list[IdempotencyRow] = field(default_factory=list)
     expired_before_us: int = 0

@@ -144,6 +144,10 @@ class _MemorySession:
             taken = tables.idempotency.get((Space(key.workspace_id, key.environment), key.idempotency_key))
             if taken is not None and taken.created_at_us >= rows.expired_before_us:
                 return False
+        for seen in rows.seen:
+            stored = tables.profiles.get(seen[:3])
+            if (("", 0) if stored is None else (stored.profile_id, stored.revision)) != seen[3:]:
+                return False
         for row in rows.profiles:
             stored = tables.profiles.get(row[:3])
             revision, profile_id = (0, row.profile_id) if stored is None else (stored.revision, stored.profile_id)

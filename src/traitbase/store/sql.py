@@ -19,7 +19,15 @@ from traitbase.domain.errors import Conflict, Refused
 from traitbase.domain.keys import ApiKey, Reach, Scope
 from traitbase.domain.spaces import Space, Workspace
 from traitbase.domain.values import Kind
-from traitbase.services.ports import ChangeRow, DefinitionRow, IdempotencyRow, ProfileRow, WriteSession, WriteSet
+from traitbase.services.ports import (
+    ChangeRow,
+    DefinitionRow,
+    IdempotencyRow,
+    ProfileRow,
+    SeenRow,
+    WriteSession,
+    WriteSet,
+)
 from traitbase.store.tables import (
     api_keys,
     changes,
@@ -249,7 +257,7 @@ class SqlWriteSession:
                 if statements.revision_of(connection, space) != revision:
                     return False
                 continue
-            if statements.put_revision(connection, [(*space, revision + 1)]) != 1:
+            if not statements.move_revision(connection, space, revision=revision):
                 return False
             entries = [(*space, row.name, row.kind.value, row.state.value, *row[3:]) for row in new]
             if statements.put_definitions(connection, entries) != len(new):
@@ -257,10 +265,29 @@ class SqlWriteSession:
         keys = [(*row, rows.expired_before_us) for row in rows.idempotency]
         if statements.put_idempotency(connection, keys) != len(keys):
             return False
+        if not _are_as_seen(statements, connection, rows.seen):
+            return False
         if statements.put_profiles(connection, rows.profiles) != len(rows.profiles):
             return False
         statements.add_changes(connection, rows.changes)
         return True
+
+
+_SEEN_A_QUERY = 1_000
+
+
+def _are_as_seen(statements: Statements, connection: Connection, rows: Sequence[SeenRow]) -> bool:
+    by_space: dict[Space, list[SeenRow]] = {}
+    for row in rows:
+        by_space.setdefault(Space(row.workspace_id, row.environment), []).append(row)
+    for space, seen in by_space.items():
+        for start in range(0, len(seen), _SEEN_A_QUERY):
+            part = seen[start : start + _SEEN_A_QUERY]
+            found = statements.find_revisions(connection, (*space, [row.distinct_id for row in part]))
+            now = {distinct_id: (profile_id, revision) for distinct_id, profile_id, revision in found}
+            if any(now.get(row.distinct_id, ("", 0)) != (row.profile_id, row.revision) for row in part):
+                return False
+    return True
 
 
 class Statements:
@@ -274,6 +301,8 @@ class Statements:
 
         columns = [profiles.c[name] for name in ProfileRow._fields]
         self._find_profiles = self._compile(sa.select(*columns).where(_within_bound(profiles), is_named))
+        columns = [profiles.c[name] for name in ("distinct_id", "profile_id", "revision")]
+        self._find_revisions = self._compile(sa.select(*columns).where(_within_bound(profiles), is_named))
         columns = [idempotency_keys.c[name] for name in IdempotencyRow._fields]
         since = idempotency_keys.c.created_at_us >= sa.bindparam("since_us", type_=sa.BigInteger)
         query = sa.select(*columns).where(_within_bound(idempotency_keys), key_is_named, since)
@@ -303,15 +332,17 @@ class Statements:
         )
         compiled = self._compile(update).replace(" WHERE ", f" FROM (VALUES ({places})) AS sent WHERE ", 1)
         self._update_profiles = _ManyRows(compiled)
-        upsert = database.insert(definition_revisions)
-        self._put_revision = self._compile_insert(
-            upsert.on_conflict_do_update(
-                index_elements=list(definition_revisions.primary_key.columns),
-                set_={"revision": upsert.excluded.revision},
-                where=definition_revisions.c.revision == upsert.excluded.revision - sa.literal_column("1"),
-            ),
-            ("workspace_id", "environment", "revision"),
+        insert = database.insert(definition_revisions).on_conflict_do_nothing()
+        self._first_revision = self._compile_insert(insert, ("workspace_id", "environment", "revision"))
+        moved = (
+            sa.update(definition_revisions)
+            .values(revision=definition_revisions.c.revision + sa.literal_column("1"))
+            .where(
+                _within_bound(definition_revisions),
+                definition_revisions.c.revision == sa.bindparam("revision_before", type_=sa.BigInteger),
+            )
         )
+        self._next_revision = self._compile(moved)
         names = ("workspace_id", "environment", "name", "kind", "state", "first_seen_at_us", "first_seen_in")
         insert = database.insert(property_definitions).on_conflict_do_nothing()
         self._put_definitions = self._compile_insert(insert, names)
@@ -333,6 +364,12 @@ class Statements:
         parameters = (workspace_id, environment, self._pass_list(distinct_ids))
         return connection.exec_driver_sql(self._find_profiles, parameters).fetchall()
 
+    def find_revisions(self, connection: Connection, values: tuple[str, str, Sequence[str]]) -> Sequence[Any]:
+        """Return distinct_id, profile_id and revision of those of the profiles that exist."""
+        workspace_id, environment, distinct_ids = values
+        parameters = (workspace_id, environment, self._pass_list(distinct_ids))
+        return connection.exec_driver_sql(self._find_revisions, parameters).fetchall()
+
     def find_idempotency(self, connection: Connection, values: tuple[str, str, Sequence[str], int]) -> Sequence[Any]:
         """Return rows of IdempotencyRow."""
         workspace_id, environment, keys, since_us = values
@@ -349,9 +386,13 @@ class Statements:
         written = self._insert_profiles.execute(connection, [row for row in rows if row.revision == 1])
         return written + self._update_profiles.execute(connection, [row for row in rows if row.revision != 1])
 
-    def put_revision(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Move spaces one revision on; return how many were where they had to be."""
-        return _execute_many(connection, self._put_revision, rows)
+    def move_revision(self, connection: Connection, space: Space, *, revision: int) -> bool:
+        """Move a space from `revision` to the next; False if it is not there."""
+        if revision == 0:
+            moved = connection.exec_driver_sql(self._first_revision, (*space, 1))
+        else:
+            moved = connection.exec_driver_sql(self._next_revision, (*space, revision))
+        return moved.rowcount == 1
 
     def put_definitions(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
         """Insert definitions; return how many were not there yet."""

@@ -30,6 +30,7 @@ _CHECKPOINT_PAGES = 16_384  # 32 MB of log
 _LONG_LOG_BYTES = 4 * _CHECKPOINT_PAGES * _PAGE_BYTES
 _LOCK_POLL_SECONDS = (0.0005, 0.002)
 _WRITING_PATIENCE_SECONDS = 15.0
+_OPENING_PATIENCE_SECONDS = 5.0
 
 
 def open_sqlite(path: Path) -> SqlStore:
@@ -150,15 +151,29 @@ class SqliteDatabase:
 
 def _prepare_connection(driver: sqlite3.Connection, _record: object) -> None:
     driver.isolation_level = None  # transactions are begun by us, with the lock they need
+    driver.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # only counts for a new file
+    _turn_on_log(driver)
     for setting in (
-        f"page_size = {_PAGE_BYTES}",  # only counts for a new file
-        "journal_mode = WAL",
         "synchronous = FULL",
         "wal_autocheckpoint = 0",  # `tidy` does it, off the writer's path
         f"cache_size = -{_READER_CACHE_KIB}",
         "temp_store = MEMORY",
     ):
         driver.execute(f"PRAGMA {setting}").fetchall()
+
+
+def _turn_on_log(driver: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log. Processes that open a new file at once get in each other's way, without waiting."""
+    deadline = time.monotonic() + _OPENING_PATIENCE_SECONDS
+    while True:
+        try:
+            driver.execute("PRAGMA journal_mode = WAL").fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(random.uniform(*_LOCK_POLL_SECONDS))  # noqa: S311
+        else:
+            return
 
 
 def _driver_connection(connection: Connection) -> sqlite3.Connection:
