@@ -37,7 +37,9 @@ def main() -> None:
     try:
         app()
     except TraitbaseError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print("[bold red]error:[/]", error.message, markup=True)
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print("error:", style="bold red", end=" ")
+        console.print(error.message, markup=False)
         sys.exit(2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

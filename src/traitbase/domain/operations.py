@@ -132,7 +132,7 @@ def _nothing_to_take_away(update: Update) -> Iterator[Ignored]:
 # Enumeration members and module attributes cost a look-up each time: the hot loop below uses these.
 _ACTIVE = State.ACTIVE
 _SET, _ONCE, _ADD, _APPEND, _REMOVE = Operation.SET, Operation.ONCE, Operation.ADD, Operation.APPEND, Operation.REMOVE
-_STRING, _NUMBER, _BOOLEAN = Kind.STRING, Kind.NUMBER, Kind.BOOLEAN
+_STRING, _NUMBER, _BOOLEAN, _DATE = Kind.STRING, Kind.NUMBER, Kind.BOOLEAN, Kind.DATE
 _BOUND = values.NUMBER_BOUND
 
 _Put: TypeAlias = Callable[[str, Value], None]
@@ -184,6 +184,9 @@ class _Draft:
                 sent_type = type(sent)
                 if sent_type is str:
                     if kind is _STRING and len(sent) <= 255 and "\0" not in sent:  # type: ignore[arg-type, operator]
+                        properties[name] = sent  # type: ignore[assignment]
+                        continue
+                    if kind is _DATE and values.is_date(sent):  # type: ignore[arg-type]
                         properties[name] = sent  # type: ignore[assignment]
                         continue
                 elif sent_type is int:

@@ -118,7 +118,10 @@ def parse_item(item: JsonValue) -> Update:
 
 def set_update(distinct_id: str, properties: dict[str, JsonValue]) -> Update:
     """Return the update that sets the given properties. Raises InvalidInput as `parse_item` does."""
-    return parse_item({"distinct_id": distinct_id, "action": {Operation.SET.value: properties}})
+    elements = _elements_in(_SET, properties)
+    if elements >= 0 and _is_distinct_id(distinct_id):
+        return _update(distinct_id, ((_SET, properties),), elements)
+    return parse_item({"distinct_id": distinct_id, "action": {Operation.SET.value: properties}})  # to say what is wrong
 
 
 def _parse_item(item: JsonValue) -> Update | None:
