@@ -25,6 +25,7 @@ def rates(rounds: Rounds) -> Iterator[Line]:
         processes.traitbase(folder) as traitbase,
         processes.do_it_yourself(folder) as other,
     ):
+        _introduce_everybody(traitbase)
         for server in (echo, traitbase, other):
             _peak(server, rounds, seed=0)
         for number in rounds.named("set"):
@@ -44,6 +45,7 @@ def latencies(rounds: Rounds, *, peak: float | None) -> Iterator[Line]:
     """Measure how long requests take at half the peak rate, from the moment each was due."""
     results = []
     with rounds.fresh_folder() as data, processes.traitbase(data) as server:
+        _introduce_everybody(server)
         _peak(server, rounds, seed=0)
         if peak is None:
             tell("latency: finding the peak rate first")
@@ -56,6 +58,13 @@ def latencies(rounds: Rounds, *, peak: float | None) -> Iterator[Line]:
     at = f"at {rate:,.0f} requests/s"
     yield Line("latency", f"50th percentile {at}", "ms", [result.p50_ms for result in results])
     yield Line("latency", f"99th percentile {at}", "ms", [result.p99_ms for result in results], Target("<=", 20))
+
+
+def _introduce_everybody(server: Server) -> None:
+    """Send one update for every profile: a running system knows most of the people it hears of."""
+    plan = _plan(server, mode="once", seed=0)
+    plan.endpoint, plan.connections = "batch", 4
+    server.load(plan)
 
 
 def _peak(server: Server, rounds: Rounds, *, seed: int) -> Result:

@@ -81,7 +81,7 @@ class MemoryBackend:
         holding, done = threading.Event(), threading.Event()
 
         def hold() -> None:
-            with self.store.lock:
+            with self.store.writing:
                 holding.set()
                 done.wait()
 

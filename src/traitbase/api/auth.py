@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from traitbase.api.errors import UNAUTHENTICATED
 from traitbase.domain.errors import Refused
@@ -17,13 +18,19 @@ _REMEMBERED_SECONDS = 2.0
 _REMEMBERED_MAX = 10_000
 
 
+class _Remembered(NamedTuple):
+    header: bytes
+    key: ApiKey
+    until: float
+
+
 class Gate:
-    """Lets requests in. Remembers keys by their digest only; their last use is written down by `note_uses`."""
+    """Lets requests in. Remembers good keys for two seconds; their last use is written down by `note_uses`."""
 
     def __init__(self, store: Store, *, now_us: Callable[[], int]) -> None:
         self._store = store
         self._now_us = now_us
-        self._known: dict[bytes, tuple[ApiKey, float]] = {}
+        self._known: dict[int, _Remembered] = {}  # by the header's (salted) hash, compared in constant time
         self._used_at_us: dict[str, int] = {}
 
     def admit(
@@ -62,18 +69,22 @@ class Gate:
             self._store.note_api_key_use(key_id, at_us=at_us)
 
     def _find(self, authorization: bytes | None) -> ApiKey | None:
-        if authorization is None or authorization[:7].lower() != b"bearer ":
+        if authorization is None:
             return None
-        digest = hashlib.sha256(authorization[7:].strip())
-        remembered = self._known.get(digest.digest())
+        remembered = self._known.get(hash(authorization))
         now = time.monotonic()
-        if remembered is not None and now < remembered[1]:
-            return remembered[0]
-        text = digest.hexdigest()
-        key = self._store.find_api_key(text)
-        if key is None or not hmac.compare_digest(key.digest, text):
-            return None
-        if len(self._known) >= _REMEMBERED_MAX:
-            self._known.clear()
-        self._known[digest.digest()] = (key, now + _REMEMBERED_SECONDS)
+        if remembered is not None and now < remembered.until and hmac.compare_digest(remembered.header, authorization):
+            return remembered.key
+        key = self._look_up(authorization)
+        if key is not None:
+            if len(self._known) >= _REMEMBERED_MAX:
+                self._known.clear()
+            self._known[hash(authorization)] = _Remembered(authorization, key, now + _REMEMBERED_SECONDS)
         return key
+
+    def _look_up(self, authorization: bytes) -> ApiKey | None:
+        if authorization[:7].lower() != b"bearer ":
+            return None
+        digest = hashlib.sha256(authorization[7:].strip()).hexdigest()
+        key = self._store.find_api_key(digest)
+        return key if key is not None and hmac.compare_digest(key.digest, digest) else None

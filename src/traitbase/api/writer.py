@@ -7,8 +7,11 @@ no timers. Under light load a request waits for one commit; under heavy load gro
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -24,6 +27,7 @@ _GROUP_BYTES_MAX = 16 * 1024 * 1024
 # While a group is being written, fewer updates than this are left to gather on: groups of two or three would only
 # multiply the cost of a commit.
 _WORTH_PREPARING_AHEAD = 256
+_STAGED_ON_LOOP_MAX = 128
 _LOOP_HELD_SECONDS_MAX = 0.002
 _LOCK_PATIENCE_SECONDS = 10.0
 _RACES_LOST_MAX = 200
@@ -127,11 +131,10 @@ class GroupCommitWriter:
             if self._writing is not None and not await self._finish():
                 self._ingest.abandon(group)  # it was built on a group that was not written
                 await self._prepare(group)
+            self._writing = self._start(taken, group)
         except Exception as error:  # noqa: BLE001  # whatever it is, it must reach those who wait
             self._ingest.abandon(group)
             await self._fail(taken, error)
-        else:
-            self._writing = self._start(taken, group)
 
     async def _prepare(self, group: Group) -> None:
         began = time.perf_counter()
@@ -141,7 +144,17 @@ class GroupCommitWriter:
                 began = time.perf_counter()
 
     def _start(self, taken: list[_Waiting], group: Group) -> _Writing:
-        future = asyncio.get_running_loop().run_in_executor(self._thread, self._write, group)
+        """Have the group written. Small ones wait for nothing but the disk in the thread.
+
+        Each return from the database costs a thread a wait for the interpreter; for a few rows that is longer than
+        the statements take, and those are quicker run right here.
+        """
+        write: Callable[[], None] = functools.partial(self._write, group)
+        if len(group.rows.changes) <= _STAGED_ON_LOOP_MAX:
+            # Where somebody else is writing, the thread waits for them; it meets the fault again if it is another.
+            with contextlib.suppress(Conflict, Refused):
+                write = self._ingest.commit if self._ingest.stage(group) else _nothing
+        future = asyncio.get_running_loop().run_in_executor(self._thread, write)
         future.add_done_callback(lambda _: self._look.set())
         return _Writing(taken, group, future)
 
@@ -216,6 +229,10 @@ class GroupCommitWriter:
                 for _, entry in submission.ignored:
                     metrics.ignored[entry.reason] += 1
             _answer(waiting, submission.outcome)
+
+
+def _nothing() -> None:
+    """Write nothing: all of the group's requests are answered already."""
 
 
 class _Writing(NamedTuple):

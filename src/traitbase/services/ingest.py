@@ -147,6 +147,19 @@ class Ingest:
         if group.rows.changes:
             self._session.write(group.rows, wait_seconds=wait_seconds)
 
+    def stage(self, group: Group) -> bool:
+        """Do everything of `write` but the wait for the disk: `commit` must follow. False if there is nothing to write.
+
+        Does not wait for other writers. Raises as `write` does.
+        """
+        if group.rows.changes:
+            self._session.stage(group.rows, wait_seconds=0)
+        return bool(group.rows.changes)
+
+    def commit(self) -> None:
+        """Make the staged group durable. May run in another thread; it blocks on the disk."""
+        self._session.commit()
+
     def settle(self, group: Group) -> None:
         """Give every submission of a written group its outcome."""
         for submission in group.submissions:
@@ -346,9 +359,13 @@ class _ProfileCache:
         self.get = self._entries.get
 
     def put(self, key: _Key, cached: _Cached) -> None:
-        self.drop(key)
+        before = self._entries.get(key)
+        if before is None:
+            self._bytes += len(cached[0])
+        else:
+            self._bytes += len(cached[0]) - len(before[0])
+            self._entries.move_to_end(key)
         self._entries[key] = cached
-        self._bytes += len(cached[0])
 
     def drop(self, key: _Key) -> None:
         cached = self._entries.pop(key, None)

@@ -108,8 +108,14 @@ class WriteSession(Protocol):
         """Make everything visible and durable together, or nothing.
 
         Raises Conflict if something it is based on is no longer so: read again and decide anew. Raises Refused if
-        another writer held the storage for `wait_seconds`, or it cannot be written to.
+        another writer held the storage for `wait_seconds`, or it cannot be written to. The same as `stage`, `commit`.
         """
+
+    def stage(self, rows: WriteSet, *, wait_seconds: float) -> None:
+        """Do everything of `write` but the end: `commit` must follow. Raises as `write` does."""
+
+    def commit(self) -> None:
+        """Make what was staged visible and durable. May be called from another thread. Raises Refused as `write`."""
 
     def close(self) -> None:
         """Give the connection back."""

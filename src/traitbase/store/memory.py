@@ -30,6 +30,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.tables = _Tables()
         self.lock = threading.RLock()
+        self.writing = threading.Lock()  # held from stage to commit, which may be another thread's
 
     def add_workspace(self, workspace: Workspace) -> None:
         with self.lock:
@@ -117,20 +118,30 @@ class MemoryStore:
 
 
 class _MemorySession:
-    """Checks everything first, then writes everything, under the store's lock."""
+    """Checks everything first, then writes everything; other writers wait from the one to the other."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
+        self._staged = WriteSet()
 
     def write(self, rows: WriteSet, *, wait_seconds: float) -> None:
-        if not self._store.lock.acquire(timeout=wait_seconds):
+        self.stage(rows, wait_seconds=wait_seconds)
+        self.commit()
+
+    def stage(self, rows: WriteSet, *, wait_seconds: float) -> None:
+        if not self._store.writing.acquire(timeout=wait_seconds):
             raise Refused("the storage is held by another writer; try again", code="store_unavailable")
-        try:
-            if not self._still_so(rows):
-                raise Conflict("another writer was faster", code="lost_race")
-            self._write(rows)
-        finally:
-            self._store.lock.release()
+        with self._store.lock:
+            still_so = self._still_so(rows)
+        if not still_so:
+            self._store.writing.release()
+            raise Conflict("another writer was faster", code="lost_race")
+        self._staged = rows
+
+    def commit(self) -> None:
+        with self._store.lock:
+            self._write(self._staged)
+        self._store.writing.release()
 
     def close(self) -> None:
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -216,6 +216,9 @@ class SqlStore:
         self._database.engine.dispose()
 
 
+_PutProfiles: TypeAlias = Callable[[Connection, Sequence[ProfileRow]], int]
+
+
 class SqlWriteSession:
     """One writer's connection, kept open between its transactions."""
 
@@ -226,6 +229,14 @@ class SqlWriteSession:
 
     def write(self, rows: WriteSet, *, wait_seconds: float) -> None:
         """Make everything visible and durable together, or nothing. See the port for what it raises."""
+        self._stage(rows, wait_seconds=wait_seconds, put_profiles=self._statements.put_profiles_at_once)
+        self.commit()
+
+    def stage(self, rows: WriteSet, *, wait_seconds: float) -> None:
+        """Do everything of `write` but the end: `commit` must follow."""
+        self._stage(rows, wait_seconds=wait_seconds, put_profiles=self._statements.put_profiles_one_by_one)
+
+    def _stage(self, rows: WriteSet, *, wait_seconds: float, put_profiles: _PutProfiles) -> None:
         with self._database.translating():
             if self._kept is None:
                 self._kept = self._database.engine.connect()
@@ -235,11 +246,20 @@ class SqlWriteSession:
                 if not self._database.begin(connection, wait_seconds=wait_seconds):
                     message = f"the storage was held by another writer for {wait_seconds:g} s; try again"
                     raise Refused(message, code="store_unavailable")  # noqa: TRY301  # rolled back below
-                if not self._write(connection, rows):
+                if not self._write(connection, rows, put_profiles):
                     raise Conflict("another writer was faster", code="lost_race")  # noqa: TRY301
-                connection.commit()
             except BaseException:
                 connection.rollback()
+                raise
+
+    def commit(self) -> None:
+        """Make what was staged visible and durable."""
+        assert self._kept is not None, "stage() comes first"
+        with self._database.translating():
+            try:
+                self._kept.commit()
+            except BaseException:
+                self._kept.rollback()
                 raise
 
     def close(self) -> None:
@@ -248,7 +268,7 @@ class SqlWriteSession:
             self._kept.close()
             self._kept = None
 
-    def _write(self, connection: Connection, rows: WriteSet) -> bool:
+    def _write(self, connection: Connection, rows: WriteSet, put_profiles: _PutProfiles) -> bool:
         """Write all rows; False as soon as something they are based on is no longer so."""
         statements = self._statements
         for space, revision in rows.definitions_at.items():
@@ -267,7 +287,7 @@ class SqlWriteSession:
             return False
         if not _are_as_seen(statements, connection, rows.seen):
             return False
-        if statements.put_profiles(connection, rows.profiles) != len(rows.profiles):
+        if put_profiles(connection, rows.profiles) != len(rows.profiles):
             return False
         statements.add_changes(connection, rows.changes)
         return True
@@ -332,6 +352,16 @@ class Statements:
         )
         compiled = self._compile(update).replace(" WHERE ", f" FROM (VALUES ({places})) AS sent WHERE ", 1)
         self._update_profiles = _ManyRows(compiled)
+        self._update_profile = self._compile(
+            sa.update(profiles)
+            .values({name: sa.bindparam(f"new_{name}") for name in ("revision", "document", "updated_at_us")})
+            .where(
+                _within_bound(profiles),
+                profiles.c.distinct_id == sa.bindparam("distinct_id"),
+                profiles.c.profile_id == sa.bindparam("profile_id"),
+                profiles.c.revision == sa.bindparam("revision_before", type_=sa.BigInteger),
+            )
+        )
         insert = database.insert(definition_revisions).on_conflict_do_nothing()
         self._first_revision = self._compile_insert(insert, ("workspace_id", "environment", "revision"))
         moved = (
@@ -358,33 +388,49 @@ class Statements:
         )
         self._add_changes = _ManyRows(self._compile_insert(database.insert(changes), ChangeRow._fields))
 
-    def find_profiles(self, connection: Connection, values: tuple[str, str, Sequence[str]]) -> Sequence[Any]:
+    def find_profiles(self, connection: Connection, values: tuple[str, str, Sequence[str]]) -> Any:
         """Return rows of ProfileRow."""
         workspace_id, environment, distinct_ids = values
         parameters = (workspace_id, environment, self._pass_list(distinct_ids))
-        return connection.exec_driver_sql(self._find_profiles, parameters).fetchall()
+        return _run(connection, self._find_profiles, parameters).fetchall()
 
-    def find_revisions(self, connection: Connection, values: tuple[str, str, Sequence[str]]) -> Sequence[Any]:
+    def find_revisions(self, connection: Connection, values: tuple[str, str, Sequence[str]]) -> Any:
         """Return distinct_id, profile_id and revision of those of the profiles that exist."""
         workspace_id, environment, distinct_ids = values
         parameters = (workspace_id, environment, self._pass_list(distinct_ids))
-        return connection.exec_driver_sql(self._find_revisions, parameters).fetchall()
+        return _run(connection, self._find_revisions, parameters).fetchall()
 
-    def find_idempotency(self, connection: Connection, values: tuple[str, str, Sequence[str], int]) -> Sequence[Any]:
+    def find_idempotency(self, connection: Connection, values: tuple[str, str, Sequence[str], int]) -> Any:
         """Return rows of IdempotencyRow."""
         workspace_id, environment, keys, since_us = values
         parameters = (workspace_id, environment, self._pass_list(keys), since_us)
-        return connection.exec_driver_sql(self._find_idempotency, parameters).fetchall()
+        return _run(connection, self._find_idempotency, parameters).fetchall()
 
     def revision_of(self, connection: Connection, space: Space) -> int:
         """Return the revision of a space's definitions (0: none yet)."""
-        row = connection.exec_driver_sql(self._revision, tuple(space)).fetchone()
+        row = _run(connection, self._revision, tuple(space)).fetchone()
         return row[0] if row else 0
 
-    def put_profiles(self, connection: Connection, rows: Sequence[ProfileRow]) -> int:
-        """Insert new profiles and update known ones; return how many were written."""
-        written = self._insert_profiles.execute(connection, [row for row in rows if row.revision == 1])
-        return written + self._update_profiles.execute(connection, [row for row in rows if row.revision != 1])
+    def put_profiles_at_once(self, connection: Connection, rows: Sequence[ProfileRow]) -> int:
+        """Insert new profiles and update known ones, many in a statement; return how many were written."""
+        known = [row for row in rows if row.revision != 1]
+        return self._insert_new(connection, rows) + self._update_profiles.execute(connection, known)
+
+    def put_profiles_one_by_one(self, connection: Connection, rows: Sequence[ProfileRow]) -> int:
+        """Do the same with a statement for each known profile.
+
+        That takes half the time where nobody fights for the interpreter (6.5 µs a row instead of 14), and fifty times
+        as long where somebody does.
+        """
+        known = [(row[4], row[5], row[7], *row[:4], row[4] - 1) for row in rows if row.revision != 1]
+        if not known:
+            return self._insert_new(connection, rows)
+        cursor = connection.connection.cursor()
+        cursor.executemany(self._update_profile, known)
+        return self._insert_new(connection, rows) + cursor.rowcount
+
+    def _insert_new(self, connection: Connection, rows: Sequence[ProfileRow]) -> int:
+        return self._insert_profiles.execute(connection, [row for row in rows if row.revision == 1])
 
     def move_revision(self, connection: Connection, space: Space, *, revision: int) -> bool:
         """Move a space from `revision` to the next; False if it is not there."""
@@ -413,6 +459,13 @@ class Statements:
         return str(statement.compile(dialect=self._dialect, column_keys=list(names)))
 
 
+def _run(connection: Connection, statement: str, values: tuple[Any, ...]) -> Any:
+    """Execute a compiled statement on the driver's own cursor: SQLAlchemy's takes 30 µs more, for each of them."""
+    cursor = connection.connection.cursor()
+    cursor.execute(statement, values)
+    return cursor
+
+
 class _ManyRows:
     """A statement with one row of VALUES, executed for many rows at a time.
 
@@ -437,7 +490,7 @@ class _ManyRows:
             left = len(rows) - done
             size = left if left <= self._SMALL else next(size for size in self._SIZES if size <= left)
             values = tuple(itertools.chain.from_iterable(rows[done : done + size]))
-            changed += connection.exec_driver_sql(self._text(size), values).rowcount
+            changed += _run(connection, self._text(size), values).rowcount
             done += size
         return changed
 

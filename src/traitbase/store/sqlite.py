@@ -28,6 +28,7 @@ _READER_CACHE_KIB = 8_192
 _WRITER_CACHE_KIB = 65_536
 _CHECKPOINT_PAGES = 16_384  # 32 MB of log
 _LONG_LOG_BYTES = 4 * _CHECKPOINT_PAGES * _PAGE_BYTES
+_ASKS_ONCE = "traitbase_asks_once"
 _LOCK_POLL_SECONDS = (0.0005, 0.002)
 _WRITING_PATIENCE_SECONDS = 15.0
 _OPENING_PATIENCE_SECONDS = 5.0
@@ -52,6 +53,7 @@ class SqliteDatabase:
         self._tidying = threading.Lock()
         self.engine: Engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(path)),
+            hide_parameters=True,  # an error must not carry property values into a log
             poolclass=QueuePool,
             pool_size=8,
             max_overflow=32,
@@ -86,30 +88,28 @@ class SqliteDatabase:
         this one looks every millisecond or so.
         """
         deadline = time.monotonic() + wait_seconds
-        driver = _driver_connection(connection)
-        driver.execute("PRAGMA busy_timeout = 0")
-        try:
-            while True:
-                try:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                except sa.exc.OperationalError as error:
-                    if _code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
-                        connection.rollback()
-                        if _code_of(error) != sqlite3.SQLITE_BUSY:
-                            raise
-                        return False
-                    time.sleep(random.uniform(*_LOCK_POLL_SECONDS))  # noqa: S311  # spreads the waiting, secures nothing
-                else:
-                    return True
-        finally:
-            driver.execute("PRAGMA busy_timeout = 5000")
+        if not connection.info.get(_ASKS_ONCE):
+            _driver_connection(connection).execute("PRAGMA busy_timeout = 0")
+            connection.info[_ASKS_ONCE] = True  # stays with the connection, also through the pool
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except sa.exc.OperationalError as error:
+                connection.rollback()
+                if _code_of(error) != sqlite3.SQLITE_BUSY:
+                    raise
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(random.uniform(*_LOCK_POLL_SECONDS))  # noqa: S311  # spreads the waiting, secures nothing
+            else:
+                return True
 
     @contextmanager
     def translating(self) -> Iterator[None]:
         """Turn the driver's errors into Refused where they mean that the storage cannot be used."""
         try:
             yield
-        except sa.exc.DatabaseError as error:
+        except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
             refusal = _refusal_for(_code_of(error), self._path)
             if refusal is None:
                 raise
@@ -182,9 +182,10 @@ def _driver_connection(connection: Connection) -> sqlite3.Connection:
     return driver
 
 
-def _code_of(error: sa.exc.DatabaseError) -> int:
+def _code_of(error: sa.exc.DatabaseError | sqlite3.DatabaseError) -> int:
     """Return SQLite's primary result code of an error (0: none)."""
-    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    cause = error.orig if isinstance(error, sa.exc.DatabaseError) else error
+    return getattr(cause, "sqlite_errorcode", 0) & 0xFF
 
 
 def _refusal_for(code: int, path: Path) -> Refused | None:

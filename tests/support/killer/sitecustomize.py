@@ -1,6 +1,6 @@
 """Loaded by a server process under test (PYTHONPATH): ends it the moment its first group is durable.
 
-Nothing of the product is replaced; the session's `write` is let run to its end, and the process dies before anybody is
+Nothing of the product is replaced; the session's `commit` is let run to its end, and the process dies before anybody is
 answered. That is the crash no test could hit by waiting.
 """
 
@@ -12,10 +12,10 @@ import signal
 if os.environ.get("TRAITBASE_TEST_DIE_AFTER_COMMIT"):
     from traitbase.store.sql import SqlWriteSession
 
-    write = SqlWriteSession.write
+    commit = SqlWriteSession.commit
 
-    def write_and_die(self, rows, *, wait_seconds):
-        write(self, rows, wait_seconds=wait_seconds)
+    def commit_and_die(self):
+        commit(self)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    SqlWriteSession.write = write_and_die
+    SqlWriteSession.commit = commit_and_die
