@@ -303,7 +303,7 @@ def test_says_what_is_wrong_with_a_name(name, message):
         (
             {"$set": {"l": [{}]}},
             "$set",
-            Fault("batch[1].action.$set.l[0]", "a list holds single values, not a object"),
+            Fault("batch[1].action.$set.l[0]", "a list holds single values, not an object"),
         ),
         (
             {"$append": {"l": [1]}},
@@ -345,7 +345,7 @@ def test_answers_with_the_message_of_the_first_fault_and_shows_twenty():
 @pytest.mark.parametrize(
     ("body", "path", "message"),
     [
-        (None, "", "the body must be a JSON object, not a null"),
+        (None, "", "the body must be a JSON object, not null"),
         ([], "", "the body must be a JSON object, not a list"),
         ({}, "batch", "batch must be an array with at least one item"),
         ({"batch": []}, "batch", "batch must be an array with at least one item"),

@@ -64,7 +64,7 @@ class TraitbaseApp:
         self._writer = GroupCommitWriter(
             ingest, self._metrics, updates_max=parts.queue_updates, bytes_max=parts.queue_bytes
         )
-        self._properties = PropertyEndpoints(
+        self.properties = PropertyEndpoints(
             self._gate, self._writer, self._metrics, now_us=parts.now_us, new_request_id=parts.new_request_id
         )
         self._rest = self._build_rest()
@@ -75,7 +75,7 @@ class TraitbaseApp:
             call = find_call(scope["path"])
             if call is not None:
                 if scope["method"] == "POST":
-                    await self._properties.answer(call, scope, receive, send)
+                    await self.properties.answer(call, scope, receive, send)
                     return
                 if call.exists:
                     message = f"{scope['method']} is not allowed here: {call.endpoint} takes POST"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from traitbase.api.errors import UNAUTHENTICATED
 from traitbase.domain.errors import Refused
 from traitbase.domain.keys import ApiKey, Scope
+from traitbase.domain.spaces import Space
 from traitbase.services.ports import Store
 
 # A revoked key is refused after this long at the latest, in every process.
@@ -37,8 +38,7 @@ class Gate:
         self,
         authorization: bytes | None,
         *,
-        workspace_id: str,
-        environment: str,
+        space: Space,
         client: str | None,
         needed: Scope | None,
     ) -> ApiKey:
@@ -49,12 +49,7 @@ class Gate:
         """
         key = self._find(authorization)
         now_us = self._now_us()
-        if (
-            key is None
-            or not key.opens(workspace_id, environment)
-            or not key.is_current(now_us)
-            or not key.allows_address(client)
-        ):
+        if key is None or not key.opens(space) or not key.is_current(now_us) or not key.allows_address(client):
             raise Refused(UNAUTHENTICATED, code="unauthenticated")
         self._used_at_us[key.key_id] = now_us
         if needed is not None and not key.allows(needed):

@@ -21,7 +21,7 @@ _REFUSALS = {
 }
 
 
-def status_of(error: Exception) -> int:
+def status_of(error: BaseException) -> int:
     """Return the HTTP status that answers an error: 4xx never send it again as it is, 5xx do."""
     match error:
         case InvalidInput():
@@ -38,7 +38,7 @@ def status_of(error: Exception) -> int:
             return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def answer_to(error: Exception) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+def answer_to(error: BaseException) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
     """Return status, JSON body and extra headers for an error. Unknown errors tell nothing about themselves."""
     status = status_of(error)
     known = isinstance(error, TraitbaseError)

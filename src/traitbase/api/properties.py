@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import hashlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import structlog
 
 from traitbase.api.auth import Gate
-from traitbase.api.bodies import ClientGone, Receive, read_body
+from traitbase.api.bodies import ClientGone, Headers, Receive, read_body
 from traitbase.api.errors import answer_to
 from traitbase.api.metrics import Metrics
 from traitbase.api.writer import GroupCommitWriter
@@ -42,18 +44,14 @@ _log = structlog.get_logger()
 
 
 class Call(NamedTuple):
-    """A request to what looks like one of the seven endpoints."""
+    """A request to what looks like one of the seven endpoints; `exists` says whether it is one."""
 
-    workspace_id: str
-    environment: str
+    space: Space
     endpoint: str
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is such an endpoint and such an environment."""
-        return self.endpoint in ENDPOINTS and self.environment in ENVIRONMENTS
+    exists: bool
 
 
+@functools.lru_cache(maxsize=1_024)
 def find_call(path: str) -> Call | None:
     """Return the call that a path names (with or without a slash at its end), or None for any other path."""
     parts = path.split("/")
@@ -61,7 +59,11 @@ def find_call(path: str) -> Call | None:
         parts.pop()
     if len(parts) != 7 or parts[4] != "profiles" or parts[5] != "properties" or parts[1] != "v1":
         return None
-    return Call(parts[2], parts[3], parts[6])
+    workspace_id, environment, endpoint = parts[2], parts[3], parts[6]
+    return Call(Space(workspace_id, environment), endpoint, endpoint in ENDPOINTS and environment in ENVIRONMENTS)
+
+
+Answered: TypeAlias = Callable[[bytes | Exception], None]
 
 
 class PropertyEndpoints:
@@ -84,58 +86,94 @@ class PropertyEndpoints:
 
     async def answer(self, call: Call, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request: 202 once its updates are durable and applied, or the error that says why not."""
-        headers: list[tuple[bytes, bytes]] = []
+        client = scope.get("client")
+        headers: Headers = scope["headers"]
+        extra: Headers = ()
         try:
-            body = await self._accept(call, scope, receive)
-            status = 202
+            key_id = self.admit(call, _value_of(b"authorization", headers), client[0] if client else None)
+            body = await read_body(receive, headers)
+            settled: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+            token = _value_of(b"idempotency-key", headers)
+            self.accept(call, body, token, key_id=key_id, settled=_into(settled))
+            status, body = 202, await settled
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001  # whatever happens, the caller gets an answer
-            if not isinstance(error, TraitbaseError):
-                _log.exception("request_failed", endpoint=call.endpoint)
-            status, body, headers = answer_to(error)
-        self._metrics.answers[call.endpoint if call.exists else "unknown", status] += 1
-        headers.append(_JSON)
-        headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+            status, body, extra = self.refuse(call, error)
+        self.count(call, status)
+        answer_headers = [*extra, _JSON, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": answer_headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _accept(self, call: Call, scope: AsgiScope, receive: Receive) -> bytes:
-        workspace_id, environment, endpoint = call
+    def admit(self, call: Call, authorization: bytes | None, client: str | None) -> str:
+        """Return the id of the caller's key. Raises NotFound for an endpoint that does not exist, Refused."""
         if not call.exists:
-            message = f"there is nothing at {scope['path']}; /docs shows the endpoints, the version is 'live' or 'test'"
+            message = "there is nothing here; /docs shows the endpoints, and the version is 'live' or 'test'"
             raise NotFound(message, code="path_not_found")
-        headers = scope["headers"]
-        authorization: bytes | None = None
-        token: bytes | None = None
-        for name, value in headers:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"idempotency-key":
-                token = value
-        client = scope.get("client")
         key = self._gate.admit(
             authorization,
-            workspace_id=workspace_id,
-            environment=environment,
-            client=client[0] if client else None,
+            space=call.space,
+            client=client,
             needed=Scope.INGEST,
         )
-        body = await read_body(receive, headers)
-        updates = _parse(endpoint, read_json(body))
+        return key.key_id
+
+    def accept(self, call: Call, body: bytes, idempotency_key: bytes | None, *, key_id: str, settled: Answered) -> None:
+        """Check a body and hand its updates to the writer; `settled` gets the body of the 202, or the error.
+
+        Raises InvalidInput and Refused at once for what never reaches the writer.
+        """
+        updates = _parse(call.endpoint, read_json(body))
         submission = Submission(
-            Space(workspace_id, environment),
+            call.space,
             updates,
             self._new_request_id(),
             self._now_us(),
-            key.key_id,
-            None if token is None else _idempotency_key(token, endpoint, body),
+            key_id,
+            None if idempotency_key is None else _idempotency_key(idempotency_key, call.endpoint, body),
         )
-        request_id = await self._writer.submit(submission, size=len(body))
-        if endpoint == BATCH_ENDPOINT:
-            items = b",".join([_item_answer(update) for update in updates])
-            return b'{"request_id":"%s","batch":[%s]}' % (request_id.encode(), items)
+        parsed = updates if call.endpoint == BATCH_ENDPOINT else None
+
+        def answer(outcome: str | Exception) -> None:
+            settled(_accepted(outcome, parsed) if isinstance(outcome, str) else outcome)
+
+        self._writer.submit(submission, size=len(body), settled=answer)
+
+    def refuse(self, call: Call, error: BaseException) -> tuple[int, bytes, Headers]:
+        """Return status, body and extra headers of the answer to an error."""
+        if not isinstance(error, TraitbaseError):
+            _log.error("request_failed", endpoint=call.endpoint, exc_info=error)
+        return answer_to(error)
+
+    def count(self, call: Call, status: int) -> None:
+        """Count an answer for the metrics."""
+        self._metrics.answers[call.endpoint if call.exists else "unknown", status] += 1
+
+
+def _into(future: asyncio.Future[bytes]) -> Answered:
+    def settle(outcome: bytes | Exception) -> None:
+        if future.done():  # nobody waits any more
+            return
+        if isinstance(outcome, bytes):
+            future.set_result(outcome)
+        else:
+            future.set_exception(outcome)
+
+    return settle
+
+
+def _accepted(request_id: str, updates: Sequence[Update] | None) -> bytes:
+    if updates is None:
         return b'{"request_id":"%s"}' % request_id.encode()
+    items = b",".join([_item_answer(update) for update in updates])
+    return b'{"request_id":"%s","batch":[%s]}' % (request_id.encode(), items)
+
+
+def _value_of(name: bytes, headers: Headers) -> bytes | None:
+    for header, value in headers:
+        if header == name:
+            return value
+    return None
 
 
 def _parse(endpoint: str, sent: JsonValue) -> Sequence[Update]:

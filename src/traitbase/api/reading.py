@@ -33,14 +33,9 @@ def reading_routes(store: Store, gate: Gate) -> APIRouter:
     def admit(request: Request, workspace_id: str, environment: str, needed: Scope | None) -> tuple[Space, ApiKey]:
         client = request.client.host if request.client else None
         header = request.headers.get("authorization")
-        key = gate.admit(
-            None if header is None else header.encode("latin-1"),
-            workspace_id=workspace_id,
-            environment=environment,
-            client=client,
-            needed=needed,
-        )
-        return Space(workspace_id, environment), key
+        space = Space(workspace_id, environment)
+        authorization = None if header is None else header.encode("latin-1")
+        return space, gate.admit(authorization, space=space, client=client, needed=needed)
 
     @router.get(
         f"{_BASE}/profiles/{{distinct_id:path}}",

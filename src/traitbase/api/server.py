@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import signal
 import socket
@@ -12,6 +13,7 @@ import uvicorn
 
 from traitbase import bootstrap
 from traitbase.api.app import AppParts, TraitbaseApp
+from traitbase.api.short_way import ShortWayProtocol
 from traitbase.services.ports import Store
 from traitbase.settings import Settings
 
@@ -33,7 +35,7 @@ def run_server(store: Store, settings: Settings, listener: socket.socket) -> Non
     )
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=functools.partial(ShortWayProtocol, app.properties),  # type: ignore[arg-type]  # it is called, and no more
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         lifespan="on",
         access_log=False,

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import structlog
 
@@ -35,10 +35,14 @@ _RACES_LOST_MAX = 200
 _log = structlog.get_logger()
 
 
+Settled: TypeAlias = Callable[[str | Exception], None]
+"""Told once what became of a submission: the id of the request that was applied, or why nothing was."""
+
+
 class _Waiting(NamedTuple):
     submission: Submission
     size: int
-    answer: asyncio.Future[str]
+    settled: Settled
 
 
 class GroupCommitWriter:
@@ -62,11 +66,12 @@ class GroupCommitWriter:
         """Begin to work, in a task of the running loop."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="group-commit writer")
 
-    def submit(self, submission: Submission, *, size: int) -> asyncio.Future[str]:
-        """Queue a submission of `size` bytes; the future has its outcome once that is durable.
+    def submit(self, submission: Submission, *, size: int, settled: Settled) -> None:
+        """Queue a submission of `size` bytes; `settled` is called, on the loop, when it is durable or has failed.
 
-        The future raises Conflict for a reused idempotency key, Refused if the storage cannot be written to.
-        Raises Refused(code="queue_full") at once if there is no room.
+        A callback rather than a future: it saves two turns of the loop a request. It gets Conflict for a reused
+        idempotency key, Refused if the storage cannot be written to. Raises Refused(code="queue_full") at once if
+        there is no room.
         """
         updates = len(submission.updates)
         full = self._waiting_updates + updates > self._updates_max or self._waiting_bytes + size > self._bytes_max
@@ -75,13 +80,11 @@ class GroupCommitWriter:
             raise Refused(
                 "the write queue is full; nothing of this request was applied, send it again", code="queue_full"
             )
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(submission, size, answer))
+        self._waiting.append(_Waiting(submission, size, settled))
         self._waiting_updates += updates
         self._waiting_bytes += size
         if self._writing is None or self._waiting_updates >= _WORTH_PREPARING_AHEAD:
             self._look.set()
-        return answer
 
     @property
     def waiting_updates(self) -> int:
@@ -207,7 +210,7 @@ class GroupCommitWriter:
         """
         if isinstance(error, Refused) or len(taken) == 1:
             for waiting in taken:
-                _answer(waiting, error)
+                waiting.settled(error)
             if isinstance(error, Refused):
                 self._metrics.storage_failures += 1
                 _log.error("storage_unavailable", code=error.code, message=error.message, requests=len(taken))
@@ -228,7 +231,7 @@ class GroupCommitWriter:
                 metrics.updates += len(submission.updates)
                 for _, entry in submission.ignored:
                     metrics.ignored[entry.reason] += 1
-            _answer(waiting, submission.outcome)
+            waiting.settled(submission.outcome or RuntimeError("a settled submission has an outcome"))
 
 
 def _nothing() -> None:
@@ -244,12 +247,3 @@ class _Writing(NamedTuple):
 
     def done(self) -> bool:
         return self.future.done()
-
-
-def _answer(waiting: _Waiting, outcome: str | Exception | None) -> None:
-    if waiting.answer.done():  # nobody waits any more
-        return
-    if isinstance(outcome, str):
-        waiting.answer.set_result(outcome)
-    else:
-        waiting.answer.set_exception(outcome or RuntimeError("a settled submission has an outcome"))

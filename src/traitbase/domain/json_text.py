@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal, InvalidOperation
 from typing import NoReturn
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from traitbase.domain.errors import InvalidInput
 from traitbase.domain.values import JsonValue, parse_number_literal
 
-_decoder = msgspec.json.Decoder(float_hook=parse_number_literal)
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
 _INTEGER_LITERAL_MAX = 60
 _FAR_OUT_OF_RANGE: int = 10 ** (_INTEGER_LITERAL_MAX - 2)
 
@@ -23,8 +24,8 @@ def read_json(text: bytes) -> JsonValue:
     """
     try:
         return _decoder.decode(text)  # type: ignore[no-any-return]  # without a type it decodes to plain objects
-    except msgspec.ValidationError:
-        return _read_json_with_huge_integers(text)
+    except (msgspec.ValidationError, InvalidOperation):
+        return _read_json_with_huge_numbers(text)
     except msgspec.DecodeError as error:
         raise _invalid(str(error).removeprefix("JSON is malformed: ")) from error
     except UnicodeDecodeError as error:
@@ -33,8 +34,8 @@ def read_json(text: bytes) -> JsonValue:
         raise _too_deep() from error
 
 
-def _read_json_with_huge_integers(text: bytes) -> JsonValue:
-    """The one thing the fast decoder refuses although it is JSON: integers of thousands of digits."""
+def _read_json_with_huge_numbers(text: bytes) -> JsonValue:
+    """What the fast decoder refuses although it is JSON: integers of thousands of digits, exponents of dozens."""
     try:
         value: JsonValue = json.loads(
             text.decode(), parse_int=_parse_integer, parse_float=parse_number_literal, parse_constant=_refuse_constant

@@ -9,7 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from traitbase.domain.errors import Fault, InvalidInput
-from traitbase.domain.spaces import Environment
+from traitbase.domain.spaces import Space
 
 
 class Scope(StrEnum):
@@ -47,9 +47,9 @@ class ApiKey:
     revoked_at_us: int | None = None
     networks: tuple[str, ...] = ()
 
-    def opens(self, workspace_id: str, environment: Environment | str) -> bool:
+    def opens(self, space: Space) -> bool:
         """Tell whether the key is one of this workspace and environment."""
-        return self.workspace_id == workspace_id and self.reach in (Reach.BOTH, environment)
+        return self.workspace_id == space.workspace_id and self.reach in (Reach.BOTH, space.environment)
 
     def is_current(self, now_us: int) -> bool:
         """Tell whether the key is neither revoked nor expired at that moment."""

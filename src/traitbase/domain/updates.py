@@ -210,6 +210,13 @@ def _elements_in(operation: Operation, payload: object) -> int:  # noqa: C901  #
 # What follows runs only when something is wrong: it finds out what, for the answer.
 
 
+def _what_came(value: JsonValue) -> str:
+    word = kind_of_json(value)
+    if word == "null":
+        return word
+    return f"an {word}" if word == "object" else f"a {word}"
+
+
 def _refusal(faults: Iterator[tuple[str, Fault]]) -> InvalidInput:
     headline = ""
     shown = []
@@ -227,7 +234,7 @@ def _plain(path: str, message: str) -> tuple[str, Fault]:
 
 def _faults_of_single(body: JsonValue, operation: Operation) -> Iterator[tuple[str, Fault]]:
     if type(body) is not dict:
-        yield _plain("", f"the body must be a JSON object, not a {kind_of_json(body)}")
+        yield _plain("", f"the body must be a JSON object, not {_what_came(body)}")
         return
     yield from _faults_of_distinct_id(body.get("distinct_id"), "distinct_id")
     yield from _faults_of_operation(operation, body.get(operation.value), operation.value)
@@ -235,7 +242,7 @@ def _faults_of_single(body: JsonValue, operation: Operation) -> Iterator[tuple[s
 
 def _faults_of_batch(body: JsonValue) -> Iterator[tuple[str, Fault]]:
     if type(body) is not dict:
-        yield _plain("", f"the body must be a JSON object, not a {kind_of_json(body)}")
+        yield _plain("", f"the body must be a JSON object, not {_what_came(body)}")
         return
     items = body.get("batch")
     if type(items) is not list or not items:
@@ -252,7 +259,7 @@ def _faults_of_batch(body: JsonValue) -> Iterator[tuple[str, Fault]]:
 def _faults_of_item(item: JsonValue, path: str) -> Iterator[tuple[str, Fault]]:
     prefix = f"{path}." if path else ""
     if type(item) is not dict:
-        yield _plain(path, f"an item must be an object with distinct_id and action, not a {kind_of_json(item)}")
+        yield _plain(path, f"an item must be an object with distinct_id and action, not {_what_came(item)}")
         return
     yield from _faults_of_distinct_id(item.get("distinct_id"), f"{prefix}distinct_id")
     action = item.get("action")
@@ -303,7 +310,7 @@ def _faults_of_names(payload: JsonValue, path: str) -> Iterator[Fault]:
         return
     for position, name in enumerate(payload):
         if type(name) is not str:
-            yield Fault(f"{path}[{position}]", f"a property name must be a string, not a {kind_of_json(name)}")
+            yield Fault(f"{path}[{position}]", f"a property name must be a string, not {_what_came(name)}")
         elif not is_property_name(name):
             yield Fault(f"{path}[{position}]", _fault_of_name(name))
 
@@ -314,7 +321,7 @@ def _faults_of_list(operation: Operation, value: list[JsonValue], place: str) ->
         return
     for position, element in enumerate(value):
         if type(element) is list or type(element) is dict:
-            yield Fault(f"{place}[{position}]", f"a list holds single values, not a {kind_of_json(element)}")
+            yield Fault(f"{place}[{position}]", f"a list holds single values, not {_what_came(element)}")
 
 
 def _fault_of_name(name: str) -> str:

@@ -208,7 +208,7 @@ def identity_of(element: Scalar, zone: tzinfo) -> object:
 
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
-_decoder = msgspec.json.Decoder(dict[str, object], float_hook=parse_number_literal)
+_decoder = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
 
 
 def encode_properties(properties: dict[str, Value]) -> bytes:

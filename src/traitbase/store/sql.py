@@ -249,7 +249,7 @@ class SqlWriteSession:
                 if not self._write(connection, rows, put_profiles):
                     raise Conflict("another writer was faster", code="lost_race")  # noqa: TRY301
             except BaseException:
-                connection.rollback()
+                connection.connection.rollback()
                 raise
 
     def commit(self) -> None:
@@ -257,9 +257,9 @@ class SqlWriteSession:
         assert self._kept is not None, "stage() comes first"
         with self._database.translating():
             try:
-                self._kept.commit()
+                self._kept.connection.commit()
             except BaseException:
-                self._kept.rollback()
+                self._kept.connection.rollback()
                 raise
 
     def close(self) -> None:

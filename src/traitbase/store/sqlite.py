@@ -87,15 +87,15 @@ class SqliteDatabase:
         SQLite's own waiting sleeps up to 100 ms between two looks, which lets a busy neighbour overtake for seconds;
         this one looks every millisecond or so.
         """
-        deadline = time.monotonic() + wait_seconds
+        driver = _driver_connection(connection)
         if not connection.info.get(_ASKS_ONCE):
-            _driver_connection(connection).execute("PRAGMA busy_timeout = 0")
+            driver.execute("PRAGMA busy_timeout = 0")
             connection.info[_ASKS_ONCE] = True  # stays with the connection, also through the pool
+        deadline = time.monotonic() + wait_seconds
         while True:
             try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            except sa.exc.OperationalError as error:
-                connection.rollback()
+                driver.execute("BEGIN IMMEDIATE")  # not through SQLAlchemy, for the reason given at `sql._run`
+            except sqlite3.OperationalError as error:
                 if _code_of(error) != sqlite3.SQLITE_BUSY:
                     raise
                 if time.monotonic() >= deadline:
