@@ -205,7 +205,7 @@ def test_leaves_a_short_log_alone(path, store):
 
 
 def test_starts_a_log_over_once_it_was_copied(path, store):
-    lengthen_log(path, 40_000_000)
+    lengthen_log(path, 80_000_000)
     length = log_of(path).stat().st_size
     store.tidy()
     store.add_workspace(Workspace("north", "North", "UTC", 1))

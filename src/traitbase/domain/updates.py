@@ -65,7 +65,7 @@ class Update(NamedTuple):
     @property
     def creates(self) -> bool:
         """Whether the update creates the profile if it is unknown."""
-        return any(operation in CREATING for operation, _ in self.operations)
+        return self.operations[0][0] in CREATING  # they are in order, and those that create come first
 
 
 def message_of(operation: Operation) -> str:
