@@ -26,6 +26,7 @@ def run_cli(*arguments: str, data: Path | None = None, **options) -> subprocess.
     """Run the command line to its end and return what it printed."""
     command = [*TRAITBASE, *arguments, *([] if data is None else ["--data", str(data)])]
     options = {"capture_output": True, "text": True, "timeout": 300, **options}
+    options["env"] = {**os.environ, **options.get("env", {})}
     return subprocess.run(command, check=False, **options)
 
 
