@@ -21,23 +21,6 @@ from traitbase.services.ingest import Group
 from traitbase.services.ports import ChangeRow, DefinitionRow, ProfileRow
 
 
-@pytest.fixture(params=BACKENDS)
-def backend(request):
-    with fresh(request.param) as opened:
-        yield opened
-
-
-@pytest.fixture
-def store(backend):
-    return backend.store
-
-
-@pytest.fixture
-def ingest(store):
-    with closing(ingest_on(store)) as opened:
-        yield opened
-
-
 def test_makes_a_profile_its_definitions_and_its_receipt(store, ingest):
     submission = sent(("u", {"$set": {"plan": "pro", "n": Decimal("0.10")}, "$unset": ["gone"]}))
     assert run(ingest, submission) == [submission.request_id]

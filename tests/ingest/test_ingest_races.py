@@ -8,26 +8,9 @@ from contextlib import closing
 import pytest
 
 from ingest.submitting import exhaust, ignored_in, ingest_on, kinds_in, properties_in, run, sent
-from store.backends import BACKENDS, LIVE, fresh
+from store.backends import LIVE
 from traitbase.domain.errors import Conflict
 from traitbase.services.ingest import Group
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request):
-    with fresh(request.param) as opened:
-        yield opened
-
-
-@pytest.fixture
-def store(backend):
-    return backend.store
-
-
-@pytest.fixture
-def ingest(store):
-    with closing(ingest_on(store)) as opened:
-        yield opened
 
 
 @pytest.fixture
