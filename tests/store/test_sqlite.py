@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -250,6 +250,35 @@ def test_starts_a_long_log_over_while_others_read_and_write(path, store):
 
 
 # --- several processes ---
+
+TAKING = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
+try:
+    connection.execute("BEGIN IMMEDIATE")
+    print("taken")
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("log_bytes", [0, 80_000_000, LONG_LOG_BYTES + 1_000_000])
+def test_keeps_its_locks_whatever_it_does_meanwhile(path, store, log_bytes):
+    """A process that opens and closes one of SQLite's files by itself loses every lock on it, without a word."""
+    if log_bytes:
+        lengthen_log(path, log_bytes)
+    with closing(store.open_session()) as session:
+        session.stage(WriteSet(profiles=[profile_row()]), wait_seconds=1)
+        with suppress(Refused):  # another writer is at work, and the log cannot be started over
+            store.tidy()
+        store.find_profiles(LIVE, ["u"])
+        store.check()
+        store.find_api_key("")
+        take = [sys.executable, "-c", TAKING, str(path)]
+        assert subprocess.run(take, capture_output=True, text=True, check=True).stdout == "database is locked\n"
+        session.commit()
+    assert store.find_profiles(LIVE, ["u"]) == [profile_row()]
+
 
 OPENING = """
 import sys

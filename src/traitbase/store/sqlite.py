@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +31,7 @@ _WRITER_CACHE_KIB = 65_536
 # 20 ms (medians of runs); like this, 9.6 ms.
 _WORTH_COPYING_FRAMES = 32_768  # 64 MB
 _LONG_LOG_FRAMES = 65_536
+_COPY_SECONDS = (1.0, 10.0)
 _ASKS_ONCE = "traitbase_asks_once"
 _LOCK_POLL_SECONDS = (0.0005, 0.002)
 _WRITING_PATIENCE_SECONDS = 15.0
@@ -55,6 +55,9 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._tidying = threading.Lock()
+        self._copied_frames = 0
+        self._copied_at_bytes = 0
+        self._copied_at = self._copy_next_at = time.monotonic()
         self.engine: Engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(path)),
             hide_parameters=True,  # an error must not carry property values into a log
@@ -141,8 +144,10 @@ class SqliteDatabase:
         if not self._tidying.acquire(blocking=False):
             return
         try:
-            frames, copied = self._frames_in_log()
-            if frames - copied < _WORTH_COPYING_FRAMES:
+            size = self._log_bytes()
+            now = time.monotonic()
+            grown = size - self._copied_at_bytes >= _WORTH_COPYING_FRAMES * _PAGE_BYTES
+            if size < _WORTH_COPYING_FRAMES * _PAGE_BYTES or not (grown or now >= self._copy_next_at):
                 return
             with self.reading() as connection:
                 driver = _driver_connection(connection)
@@ -150,22 +155,27 @@ class SqliteDatabase:
                 if frames >= _LONG_LOG_FRAMES:
                     # What came in meanwhile is short. This one holds writers up, for as long as that takes.
                     driver.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+            self._plan_next_copy(copied, now)
         finally:
             self._tidying.release()
 
-    def _frames_in_log(self) -> tuple[int, int]:
-        """Return how many pages the log holds, and how many of them were copied: the fields `mxFrame` and `nBackfill`.
-
-        Read from the log's index, whose format is fixed (sqlite.org/walformat.html): no pragma says it without copying.
-        """
+    def _log_bytes(self) -> int:
+        # Only ever look at the database's files from outside. A process that opens and closes one of them by itself
+        # loses all the locks that SQLite holds on it (sqlite.org/howtocorrupt.html), and updates with them.
         try:
-            with Path(f"{self._path}-shm").open("rb") as index:
-                head = index.read(100)
+            return Path(f"{self._path}-wal").stat().st_size
         except FileNotFoundError:
-            return 0, 0
-        if len(head) < 100:
-            return 0, 0
-        return int.from_bytes(head[16:20], sys.byteorder), int.from_bytes(head[96:100], sys.byteorder)
+            return 0
+
+    def _plan_next_copy(self, copied: int, began_at: float) -> None:
+        """Plan the next copying for when about as much waits as is worth it, going by what came since the last one.
+
+        How much waits cannot be asked without copying it, and the log's length says nothing once it was started over.
+        """
+        new = copied - self._copied_frames if copied >= self._copied_frames else copied
+        seconds = (began_at - self._copied_at) * _WORTH_COPYING_FRAMES / max(new, 1)
+        self._copied_frames, self._copied_at, self._copied_at_bytes = copied, began_at, self._log_bytes()
+        self._copy_next_at = began_at + min(max(seconds, _COPY_SECONDS[0]), _COPY_SECONDS[1])
 
 
 def _prepare_connection(driver: sqlite3.Connection, _record: object) -> None:
