@@ -18,6 +18,8 @@ import pytest
         ("properties", "properties"),
         ("a/", "a%2F"),
         ("a//b", "a//b"),
+        ("properties/set", "properties%2Fset"),
+        ("properties/set", "properties%2fset"),
     ],
 )
 def test_it_finds_a_profile_by_any_id(ada, distinct_id, path):
@@ -74,6 +76,19 @@ def test_it_names_the_parameter_at_fault(ada, query):
     assert answer.json["errors"][0]["path"] == query.split("=")[0]
 
 
+@pytest.mark.parametrize("path", ["properties?limit=x", "properties?limit=0"])
+def test_it_does_not_talk_to_strangers_about_parameters(server, path):
+    assert server.client("tb_wrong", "north").get(path).status == 401
+    assert server.client(None, "north").get(path).status == 401
+
+
+@pytest.mark.parametrize("path", ["properties", "requests/nothing", "profiles", "profiles/x/y"])
+def test_it_takes_a_trailing_slash(ada, path):
+    with_slash, without = ada.get(f"{path}/"), ada.get(path)
+    assert (with_slash.status, without.status) in {(200, 200), (404, 404), (400, 400)}
+    assert with_slash.json.keys() == without.json.keys()
+
+
 def test_it_answers_404_for_a_receipt_that_is_not_there(ada):
     assert ada.get("requests/nothing").status == 404
     assert ada.get(f"requests/{uuid.uuid4()}").json["status"] == "error"
@@ -87,6 +102,7 @@ def test_it_is_alive_ready_and_counted(ada):
     counts = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert float(counts['traitbase_http_answers_total{endpoint="set",status="202"}']) >= 1
     assert float(counts['traitbase_values_ignored_total{reason="null_value"}']) >= 1
+    assert float(counts['traitbase_http_answers_total{endpoint="readyz",status="200"}']) >= 1
     assert float(counts["traitbase_queue_waiting_updates"]) == 0
     assert float(counts["process_resident_memory_bytes"]) > 1e6
 

@@ -63,15 +63,18 @@ def test_it_refuses_an_unknown_workspace(importing):
         plan_import(importing.store, Space("nowhere", "live"), opened, asked={})
 
 
-def test_it_declares_columns_even_where_no_row_has_a_value(importing):
-    importing.run("distinct_id,name\n")
-    assert importing.kinds() == {"name": Kind.STRING}
+def test_it_declares_a_column_with_its_first_value_or_when_asked_to(importing):
+    importing.run("distinct_id,name,empty,asked\nu1,,,\n", kinds={"asked": Kind.NUMBER})
+    assert importing.kinds() == {"asked": Kind.NUMBER}
+    importing.run("distinct_id,name,empty,when\n" + "u1,,,\n" * 2_500 + "u2,Ada,,2026-11-25\n")
+    assert importing.kinds() == {"asked": Kind.NUMBER, "name": Kind.STRING, "when": Kind.STRING}
 
 
 def test_it_writes_nothing_when_there_are_too_many_properties(importing):
     names = ",".join(f"p{number}" for number in range(5_001))
+    values = ",".join("x" for _ in range(5_001))
     with pytest.raises(Refused, match=r"5,001 new properties do not fit: .* at most 5,000"):
-        importing.run(f"distinct_id,{names}\nada,1\n")
+        importing.run(f"distinct_id,{names}\nada,{values}\n")
     assert importing.kinds() == {}
 
 

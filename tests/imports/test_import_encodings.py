@@ -37,10 +37,31 @@ GERMAN = ("distinct_id,Straße\n" + "".join(f"u{n},Größe Äpfel Königsstraße
 
 def test_it_names_its_guess_and_stores_nothing(importing):
     with pytest.raises(
-        InvalidInput, match=r"file.csv is not valid utf-8 \(at offset 16\); it looks like (cp125|latin)"
+        InvalidInput, match=r"file.csv is not valid utf-8 \(at offset 16\); it may be cp1252, and then says: '.*Größe"
     ):
         importing.run(GERMAN)
     assert importing.kinds() == {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "encoding"),
+    [
+        ("Köln São", "cp1252"),
+        ("Müller José François Björk Guðmundsdóttir € 5 l’été", "cp1252"),
+        ("Müller", "cp1252"),
+        ("Renée Orléans Besançon", "cp1252"),
+        ("Привет, как дела? Москва Санкт-Петербург", "cp1251"),
+        ("今日は良い天気ですね。東京都", "shift_jis"),
+    ],
+)
+def test_it_does_not_take_umlauts_for_another_script(importing, lines, encoding):
+    content = "distinct_id,text\n" + "".join(f"u{number},{word}\n" for number, word in enumerate(lines.split()))
+    asked = []
+    with pytest.raises(InvalidInput):
+        importing.run(content.encode(encoding), ask=asked.append)
+    assert (asked[0].encoding == "cp1252") == (encoding == "cp1252")
+    if encoding == "cp1252":
+        assert lines.split()[0] in asked[0].sample
 
 
 def test_it_reads_the_encoding_it_is_told(importing):

@@ -23,9 +23,10 @@ from traitbase.api.errors import answer_to
 from traitbase.api.metrics import Metrics, exposition
 from traitbase.api.openapi import describe
 from traitbase.api.properties import AsgiScope, PropertyEndpoints, Send, find_call
-from traitbase.api.reading import reading_routes
+from traitbase.api.reading import admit, reading_routes
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
+from traitbase.domain.spaces import Space
 from traitbase.services.ingest import Ingest
 from traitbase.services.ports import Store
 
@@ -71,20 +72,35 @@ class TraitbaseApp:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
-        if scope["type"] == "http":
-            call = find_call(scope["path"])
-            if call is not None:
-                if scope["method"] == "POST":
-                    await self.properties.answer(call, scope, receive, send)
-                    return
-                if call.exists:
-                    message = f"{scope['method']} is not allowed here: {call.endpoint} takes POST"
-                    await _plain_answer(405, message, {"allow": "POST"})(scope, receive, send)
-                    return
-        await self._rest(scope, receive, send)
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+        # With %2F it is part of an id: the profile `properties/set` is none of the endpoints.
+        call = find_call(scope["path"]) if b"%2f" not in raw_path.lower() else None
+        if call is not None and scope["method"] == "POST":
+            await self.properties.answer(call, scope, receive, send)
+            return
+        answer: Any = self._rest
+        if call is not None and call.exists:
+            message = f"{scope['method']} is not allowed here: {call.endpoint} takes POST"
+            answer = _plain_answer(405, message, {"allow": "POST"})
+        elif raw_path.endswith(b"/") and raw_path != b"/":
+            scope = {**scope, "path": scope["path"].removesuffix("/"), "raw_path": raw_path.removesuffix(b"/")}
+        await answer(scope, receive, self._counting(scope, send))
+
+    def _counting(self, scope: AsgiScope, send: Send) -> Send:
+        async def counted(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                endpoint = getattr(scope.get("endpoint"), "__name__", "unknown")
+                self._metrics.answers[endpoint, message["status"]] += 1
+            await send(message)
+
+        return counted
 
     def _build_rest(self) -> FastAPI:
         app = FastAPI(
+            redirect_slashes=False,
             title="Traitbase",
             version=traitbase.__version__,
             description="Typed properties of your users. A 202 means: durable, applied, visible to the next read.",
@@ -95,7 +111,7 @@ class TraitbaseApp:
         app.include_router(reading_routes(self._parts.store, self._gate))
         self._add_operation_routes(app)
         _add_docs(app)
-        _add_error_answers(app)
+        _add_error_answers(app, self._gate)
         framework_document = app.openapi
 
         def openapi() -> dict[str, Any]:
@@ -181,7 +197,7 @@ def _add_docs(app: FastAPI) -> None:
         )
 
 
-def _add_error_answers(app: FastAPI) -> None:
+def _add_error_answers(app: FastAPI, gate: Gate) -> None:
     @app.exception_handler(TraitbaseError)
     def known(_request: Request, error: TraitbaseError) -> Response:
         return _answer_of(error)
@@ -190,6 +206,11 @@ def _add_error_answers(app: FastAPI) -> None:
     def invalid(request: Request, error: RequestValidationError) -> Response:
         if any(fault["loc"][:2] == ("path", "version") for fault in error.errors()):
             return _plain_answer(404, f"there is nothing at {request.url.path}: the version is 'live' or 'test'")
+        space = Space(request.path_params.get("WSID", ""), request.path_params.get("version", ""))
+        try:  # who may not come in does not hear what is wrong with the question either
+            admit(gate, request, space, needed=None)
+        except Refused as refusal:
+            return _answer_of(refusal)
         faults = tuple(Fault(".".join(map(str, each["loc"][1:])), each["msg"]) for each in error.errors())
         message = "; ".join(f"{fault.path}: {fault.message}" for fault in faults)
         return _answer_of(InvalidInput(message, faults=faults))

@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from traitbase.api.properties import BATCH_ENDPOINT, SINGLE_ENDPOINTS
-from traitbase.domain.definitions import NAME_MAX_CODE_POINTS
+from traitbase.domain.definitions import NAME_MAX_CODE_POINTS, State
+from traitbase.domain.operations import Reason
 from traitbase.domain.updates import BATCH_MAX_ITEMS, DISTINCT_ID_MAX_CODE_POINTS, Operation, message_of
+from traitbase.domain.values import Kind
 
-ERROR_REF = {"$ref": "#/components/schemas/Error"}
+
+def _ref(schema: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+ERROR_REF = _ref("Error")
 
 _SUMMARIES = {
     Operation.SET: "Set properties",
@@ -54,6 +61,14 @@ _IDEMPOTENCY = {
     "description": "within 24 hours the same key and body give the first answer again and apply nothing",
 }
 
+_TIME = {"type": "string", "format": "date-time", "description": "UTC"}
+_OPERATION = {"enum": [operation.value for operation in Operation]}
+
+
+def _object(**members: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(members), "properties": members}
+
+
 SCHEMAS: dict[str, Any] = {
     "Error": {
         "type": "object",
@@ -86,7 +101,62 @@ SCHEMAS: dict[str, Any] = {
             "batch": {"type": "array", "items": {"type": "object", "additionalProperties": {"const": "ok"}}},
         },
     },
+    "Profile": _object(
+        distinct_id={"type": "string"},
+        profile_id={"type": "string", "pattern": "^[0-9a-f]{24}$"},
+        version={"enum": ["live", "test"]},
+        properties={
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": ["string", "number", "boolean"]},
+                    {"type": "array", "items": {"type": ["string", "number"]}},
+                ]
+            },
+            "description": "name and value; numbers are exact, dates as they were sent",
+        },
+        created_at=_TIME,
+        updated_at=_TIME,
+    ),
+    "Definitions": _object(
+        items={
+            "type": "array",
+            "items": _object(
+                name={"type": "string"},
+                type={"enum": [kind.value for kind in Kind]},
+                state={"enum": [state.value for state in State]},
+                first_seen_at=_TIME,
+                first_seen_in={"type": "string", "description": "the request (or `import`) whose value it came with"},
+            ),
+        },
+        next_cursor={"type": ["string", "null"]},
+    ),
+    "Receipt": _object(
+        request_id={"type": "string", "format": "uuid"},
+        received_at=_TIME,
+        items={
+            "type": "array",
+            "items": _object(
+                distinct_id={"type": "string"},
+                applied={"type": "array", "items": _object(operation=_OPERATION, property={"type": "string"})},
+                ignored={
+                    "type": "array",
+                    "items": _object(
+                        operation=_OPERATION,
+                        property={"type": "string"},
+                        reason={"enum": [reason.value for reason in Reason]},
+                        message={"type": "string", "description": "what to do about it"},
+                    ),
+                },
+            ),
+        },
+    ),
 }
+
+
+def good_answer(description: str, schema: str) -> dict[str, Any]:
+    """Return the description of a 200 with one of the shared schemas."""
+    return {"description": description, "content": {"application/json": {"schema": _ref(schema)}}}
 
 
 def error_answer(description: str, example: str) -> dict[str, Any]:
@@ -98,7 +168,10 @@ def error_answer(description: str, example: str) -> dict[str, Any]:
 COMMON_ERRORS: dict[str, dict[str, Any]] = {
     "401": error_answer("no key, or none for this workspace and environment", "Invalid API details"),
     "403": error_answer("the key's scope does not include this", "this API key has the scope 'read', and …"),
-    "503": error_answer("not now; send it again (see Retry-After)", "the write queue is full; …"),
+    "503": {
+        **error_answer("not now; send it again (see Retry-After)", "the write queue is full; …"),
+        "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
+    },
 }
 
 
@@ -134,7 +207,7 @@ def _path(endpoint: str) -> str:
 
 
 def _hot_route(summary: str, schema: dict[str, Any], example: Any, accepted: str, message: str) -> dict[str, Any]:
-    ok = {"schema": {"$ref": f"#/components/schemas/{accepted}"}}
+    ok = {"schema": _ref(accepted)}
     return {
         "tags": ["properties"],
         "summary": summary,

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from traitbase.api import wire
 from traitbase.api.auth import Gate
-from traitbase.api.openapi import COMMON_ERRORS, error_answer
+from traitbase.api.openapi import COMMON_ERRORS, error_answer, good_answer
 from traitbase.domain.errors import Fault, InvalidInput, NotFound
 from traitbase.domain.keys import ApiKey, Scope
 from traitbase.domain.spaces import Environment, Space
@@ -30,21 +30,20 @@ def reading_routes(store: Store, gate: Gate) -> APIRouter:
     """Return the reading routes over a store."""
     router = APIRouter()
 
-    def admit(request: Request, workspace_id: str, environment: str, needed: Scope | None) -> tuple[Space, ApiKey]:
-        client = request.client.host if request.client else None
-        header = request.headers.get("authorization")
-        space = Space(workspace_id, environment)
-        authorization = None if header is None else header.encode("latin-1")
-        return space, gate.admit(authorization, space=space, client=client, needed=needed)
-
     @router.get(
         f"{_BASE}/profiles/{{distinct_id:path}}",
         tags=["profiles"],
         summary="A profile and its properties",
-        responses=_answers({"400": error_answer("no such profile", "incorrect/non existing distinct_id provided")}),
+        responses=_answers(
+            {
+                "200": good_answer("the profile", "Profile"),
+                "400": error_answer("no such profile", "incorrect/non existing distinct_id provided"),
+            }
+        ),
     )
     def read_profile(request: Request, workspace_id: WorkspaceId, version: Version, distinct_id: str) -> Response:
-        space, _ = admit(request, workspace_id, version.value, Scope.READ)
+        space = Space(workspace_id, version.value)
+        admit(gate, request, space, needed=Scope.READ)
         profile = get_profile(store, space, _distinct_id_in(request) or distinct_id)
         return _json(wire.profile_answer(space, profile))
 
@@ -52,7 +51,9 @@ def reading_routes(store: Store, gate: Gate) -> APIRouter:
         f"{_BASE}/properties",
         tags=["properties"],
         summary="The property definitions, in order of name",
-        responses=_answers({"400": error_answer("a cursor that is none", "cursor: …")}),
+        responses=_answers(
+            {"200": good_answer("a page", "Definitions"), "400": error_answer("a cursor that is none", "cursor: …")}
+        ),
     )
     def list_definitions(
         request: Request,
@@ -61,7 +62,8 @@ def reading_routes(store: Store, gate: Gate) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=_PAGE_MAX, description="items a page")] = 1_000,
         cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
     ) -> Response:
-        space, _ = admit(request, workspace_id, version.value, Scope.READ)
+        space = Space(workspace_id, version.value)
+        admit(gate, request, space, needed=Scope.READ)
         _, rows = store.get_definitions(space)
         after = None if cursor is None else _name_in(cursor)
         rest = [row for row in rows if after is None or row.name > after]
@@ -73,10 +75,16 @@ def reading_routes(store: Store, gate: Gate) -> APIRouter:
         f"{_BASE}/requests/{{request_id}}",
         tags=["requests"],
         summary="The receipt of a request: what became of each of its operations",
-        responses=_answers({"404": error_answer("no such request (any more)", "there is no receipt …")}),
+        responses=_answers(
+            {
+                "200": good_answer("the receipt", "Receipt"),
+                "404": error_answer("no such request (any more)", "there is no receipt …"),
+            }
+        ),
     )
     def read_receipt(request: Request, workspace_id: WorkspaceId, version: Version, request_id: str) -> Response:
-        space, key = admit(request, workspace_id, version.value, None)
+        space = Space(workspace_id, version.value)
+        key = admit(gate, request, space, needed=None)
         receipt = find_receipt(store, space, request_id, key=key)
         if receipt is None:
             message = "there is no receipt with this request_id in this environment (they are kept some days)"
@@ -84,6 +92,14 @@ def reading_routes(store: Store, gate: Gate) -> APIRouter:
         return _json(wire.receipt_answer(receipt))
 
     return router
+
+
+def admit(gate: Gate, request: Request, space: Space, *, needed: Scope | None) -> ApiKey:
+    """Return the key of a request. Raises Refused as `Gate.admit` does."""
+    client = request.client.host if request.client else None
+    header = request.headers.get("authorization")
+    authorization = None if header is None else header.encode("latin-1")
+    return gate.admit(authorization, space=space, client=client, needed=needed)
 
 
 def _answers(extra: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
@@ -104,7 +120,7 @@ def _distinct_id_in(request: Request) -> str | None:
         return None
     segments = raw.split(b"?")[0].decode("latin-1").split("/", 5)
     text = segments[5] if len(segments) == 6 else ""
-    return unquote(text.removesuffix("/"))
+    return unquote(text)
 
 
 def _cursor_after(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from rich.table import Table
 
 from traitbase import bootstrap
 from traitbase.cli.options import AsJson, Data, store_in
-from traitbase.domain.errors import InvalidInput
+from traitbase.domain.errors import InvalidInput, Refused
 from traitbase.domain.spaces import Environment, Space
 from traitbase.domain.values import Kind
 from traitbase.services.imports.accounting import Finding, Tally
@@ -86,7 +87,7 @@ def import_file(
         planned = plan_import(store, Space(workspace, environment.value), opened, asked=dict(options.kinds))
         _show_types(shown, planned, file)
         if on_terminal and not (yes or dry_run):
-            typer.confirm("Import?", default=True, abort=True, err=True)
+            _ask_to_go_on()
         with ExitStack() as stack:
             watch = Watch(
                 on_progress=stack.enter_context(_progress(planned, as_bar=sys.stderr.isatty())),
@@ -96,6 +97,7 @@ def import_file(
                 tally = check_import(planned, watch=watch)
             else:
                 _calm_the_interpreter()
+                signal.signal(signal.SIGTERM, _end_as_if_interrupted)  # to say how far it got
                 given = Sources(bootstrap.now_us, bootstrap.new_request_id, bootstrap.new_profile_id)
                 tally = run_import(store, planned, given=given, watch=watch)
     finally:
@@ -119,6 +121,15 @@ def _read_types(texts: list[str] | tuple[()]) -> dict[str, Kind]:
         if kinds.setdefault(name, Kind(word)) is not Kind(word):
             raise InvalidInput(f"--type {text}: the column {name!r} was given another type before")
     return kinds
+
+
+def _ask_to_go_on() -> None:
+    if not typer.confirm("Import?", default=True, err=True):
+        raise Refused("nothing was imported", code="import_declined")
+
+
+def _end_as_if_interrupted(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _ask_encoding(guess: Guess) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal, InvalidOperation
 from typing import NoReturn
 
 import msgspec
 
-from traitbase.domain.errors import InvalidInput
+from traitbase.domain.errors import Fault, InvalidInput
 from traitbase.domain.values import JsonValue, parse_number_literal
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
@@ -27,9 +28,9 @@ def read_json(text: bytes) -> JsonValue:
     except (msgspec.ValidationError, InvalidOperation):
         return _read_json_with_huge_numbers(text)
     except msgspec.DecodeError as error:
-        raise _invalid(str(error).removeprefix("JSON is malformed: ")) from error
+        raise _invalid(_what_is_malformed(text, error)) from error
     except UnicodeDecodeError as error:
-        raise _invalid(f"it is not UTF-8 (byte {error.start})") from error
+        raise _invalid(_where_not_utf8(text)) from error
     except RecursionError as error:
         raise _too_deep() from error
 
@@ -60,9 +61,38 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON value")
 
 
+def _what_is_malformed(text: bytes, error: msgspec.DecodeError) -> str:
+    """Say what is wrong; half of a surrogate pair looks to the fast decoder as if the text ended there."""
+    if _SURROGATE.search(text, endpos=_SEARCHED_BYTES) and _reads_without_surrogates(text):
+        return "a \\u escape is half of a surrogate pair, which is no character"
+    return str(error).removeprefix("JSON is malformed: ")
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SEARCHED_BYTES = 64 * 1024  # it is only for the message
+
+
+def _reads_without_surrogates(text: bytes) -> bool:
+    try:
+        json.loads(text[:_SEARCHED_BYTES])
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _where_not_utf8(text: bytes) -> str:
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return f"it is not UTF-8 (at byte {error.start:,})"
+    return "it is not UTF-8"
+
+
 def _invalid(what: str) -> InvalidInput:
-    return InvalidInput(f"the body is not valid JSON: {what}", code="malformed_json")
+    fault = Fault("", f"the body is not valid JSON: {what}")
+    return InvalidInput(fault.message, faults=(fault,), code="malformed_json")
 
 
 def _too_deep() -> InvalidInput:
-    return InvalidInput("the body is nested too deep: an update has at most 4 levels", code="nested_too_deep")
+    fault = Fault("", "the body is nested too deep: an update has at most 4 levels")
+    return InvalidInput(fault.message, faults=(fault,), code="nested_too_deep")

@@ -85,7 +85,7 @@ def check_names(names: Sequence[str]) -> None:
         raise InvalidInput(f"{faults[0].path}: {faults[0].message}", faults=tuple(faults), code="invalid_column")
     if DISTINCT_ID not in seen:
         shown = ", ".join(repr(name) for name in names[:20])
-        message = f"there is no column {DISTINCT_ID!r}; the columns are {shown}. Name the column with your own ids so"
+        message = f"there is no column {DISTINCT_ID!r}; the columns are {shown}. Rename the one that holds your own ids"
         raise InvalidInput(message, code="no_distinct_id")
     if len(names) == 1:
         raise InvalidInput(f"there is no column beside {DISTINCT_ID!r}, so nothing to set", code="no_columns")
@@ -108,9 +108,14 @@ def decide_columns(
     return [_decide(column, definitions.get(column.name), asked.get(column.name)) for column in found]
 
 
-def kinds_to_declare(columns: Sequence[Column]) -> dict[str, Kind]:
-    """Return the columns whose properties are not defined yet, with their kinds."""
-    return {column.name: column.kind for column in columns if column.origin is not Origin.DEFINED}
+def kinds_asked(columns: Sequence[Column]) -> dict[str, Kind]:
+    """Return the kinds that the person asked for: they hold whether or not a value comes."""
+    return {column.name: column.kind for column in columns if column.origin is Origin.ASKED}
+
+
+def kinds_found(columns: Sequence[Column]) -> dict[str, Kind]:
+    """Return the kinds of the file's other columns that are not defined yet: they hold once a value comes."""
+    return {column.name: column.kind for column in columns if column.origin in (Origin.FILE, Origin.TEXT)}
 
 
 def _decide(found: FileColumn, definition: PropertyDefinition | None, asked: Kind | None) -> Column:

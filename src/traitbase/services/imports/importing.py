@@ -11,7 +11,7 @@ from traitbase.domain.spaces import Space
 from traitbase.domain.values import Kind
 from traitbase.services.definitions import declare_definitions
 from traitbase.services.imports.accounting import Chunk, Finding, Tally
-from traitbase.services.imports.columns import Column, decide_columns, kinds_to_declare
+from traitbase.services.imports.columns import Column, decide_columns, kinds_asked, kinds_found
 from traitbase.services.imports.sources import Format, Source
 from traitbase.services.imports.writing import GroupWriter
 from traitbase.services.ingest import Ingest, Submission
@@ -79,13 +79,14 @@ def check_import(planned: Import, *, watch: Watch) -> Tally:
 
 
 def run_import(store: Store, planned: Import, *, given: Sources, watch: Watch) -> Tally:
-    """Declare the file's columns and write its lines, in groups that are durable one after the other.
+    """Write the file's lines, in groups that are durable one after the other.
 
+    A column's property is defined when its first value comes, or at once if its type was asked for.
     Raises Refused, saying how far it got, if the storage cannot be written to, the file turns out to be damaged or a
     person interrupts: what was durable by then stays, nothing after it was applied.
     """
-    declare = {} if planned.format is Format.NDJSON else kinds_to_declare(planned.columns)
-    declare_definitions(store, planned.space, declare, at_us=given.now_us(), first_seen_in=KEY_ID)
+    if planned.format is not Format.NDJSON:
+        _declare(store, planned.space, kinds_asked(planned.columns), given)
     tally = Tally(watch.report)
     try:
         _write_all(store, planned, given, watch, tally)
@@ -100,11 +101,24 @@ def _write_all(store: Store, planned: Import, given: Sources, watch: Watch, tall
         if watch.on_progress:
             watch.on_progress(chunk.position)
 
+    undeclared = {} if planned.format is Format.NDJSON else kinds_found(planned.columns)
     ingest = Ingest(store, new_profile_id=given.new_profile_id)
     with GroupWriter(ingest, tidy=store.tidy, on_durable=on_durable) as writer:
         for chunk in _read(planned):
+            if undeclared:
+                # A value of text could be taken for a date, so its column's type comes first. Without a value, none.
+                found = {name: undeclared.pop(name) for name in _names_in(chunk) & undeclared.keys()}
+                _declare(store, planned.space, found, given)
             submission = Submission(planned.space, chunk.updates, given.new_request_id(), given.now_us(), KEY_ID)
             writer.put(chunk, submission)
+
+
+def _declare(store: Store, space: Space, kinds: dict[str, Kind], given: Sources) -> None:
+    declare_definitions(store, space, kinds, at_us=given.now_us(), first_seen_in=KEY_ID)
+
+
+def _names_in(chunk: Chunk) -> set[str]:
+    return {name for update in chunk.updates for _, payload in update.operations for name in payload}
 
 
 def _read(planned: Import) -> Iterator[Chunk]:

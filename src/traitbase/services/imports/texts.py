@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TextIO, TypeAlias
@@ -62,7 +63,10 @@ def find_encoding(path: Path, *, asked: str | None, ask: Ask | None) -> str:
     if guess.encoding is None:
         advice = "its encoding cannot be guessed: save it as UTF-8, or name the encoding, such as --encoding cp1252"
     else:
-        advice = f"it looks like {guess.encoding}. If that is right, say --encoding {guess.encoding}"
+        advice = (
+            f"it may be {guess.encoding}, and then says: {guess.sample!r}. If that reads well, say "
+            f"--encoding {guess.encoding}, else try another, such as cp1250, cp1251, big5 or shift_jis"
+        )
     message = f"{path.name} is not valid {encoding} (at offset {fault:,}); {advice}"
     raise InvalidInput(message, code="unknown_encoding")
 
@@ -134,9 +138,29 @@ def _guess(path: Path, fault: int) -> Guess:
     with path.open("rb") as file:
         file.seek(start)
         part = file.read(_GUESSED_FROM_BYTES)
-    best = from_bytes(part).best()
-    if best is None:
+    encoding = "cp1252" if _reads_as_western(part) else _statistically(part)
+    if encoding is None:
         return Guess(None, "")
-    around = part[max(0, fault - start - 40) : fault - start + 40].decode(best.encoding, errors="replace")
+    around = part[max(0, fault - start - 40) : fault - start + 40].decode(encoding, errors="replace")
     sample = "".join(character if character.isprintable() else " " for character in around)
-    return Guess(best.encoding, " ".join(sample.split()))
+    return Guess(encoding, " ".join(sample.split()))
+
+
+def _reads_as_western(part: bytes) -> bool:
+    """Tell whether what is not ASCII stands alone between ASCII letters and is a letter itself in Windows' Western set.
+
+    Statistics take a handful of umlauts for Chinese; scripts other than Latin have such bytes in rows.
+    """
+    try:
+        text = part.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    rows = re.findall(r"[^\x00-\x7f]+", text)
+    alone = sum(len(row) == 1 for row in rows)
+    inside = re.findall(r"(?<=[A-Za-z])[^\x00-\x7f](?=[A-Za-z])", text)
+    return alone >= 0.8 * len(rows) and all(character.isalpha() or character == "\u2019" for character in inside)
+
+
+def _statistically(part: bytes) -> str | None:
+    best = from_bytes(part).best()
+    return None if best is None else best.encoding
