@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from support.raw import Line
 from support.server import Cast, Client, Server, make_cast, run_json, serving
 
 
@@ -44,3 +45,10 @@ def ada(server, cast) -> Client:
     client = server.client(cast.ada, "north")
     yield client
     client.close()
+
+
+@pytest.fixture
+def line(server):
+    made = Line(server.port)
+    yield made
+    made.close()

@@ -34,6 +34,8 @@ def status_of(error: BaseException) -> int:
             return HTTPStatus.CONFLICT
         case Refused(code=code):
             return _REFUSALS.get(code, HTTPStatus.SERVICE_UNAVAILABLE)
+        case OSError():
+            return HTTPStatus.SERVICE_UNAVAILABLE  # such as too many open files: it passes
         case _:
             return HTTPStatus.INTERNAL_SERVER_ERROR
 

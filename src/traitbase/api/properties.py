@@ -51,8 +51,16 @@ class Call(NamedTuple):
     exists: bool
 
 
-@functools.lru_cache(maxsize=1_024)
+_PATH_MAX_CHARACTERS = 256
+
+
 def find_call(path: str) -> Call | None:
+    """Return what a path calls if it looks like one of the hot routes, else None. A trailing slash is accepted."""
+    return _find_call(path) if len(path) <= _PATH_MAX_CHARACTERS else None  # longer ones would fill the memory
+
+
+@functools.lru_cache(maxsize=1_024)
+def _find_call(path: str) -> Call | None:
     """Return the call that a path names (with or without a slash at its end), or None for any other path."""
     parts = path.split("/")
     if len(parts) == 8 and parts[7] == "":
@@ -170,10 +178,11 @@ def _accepted(request_id: str, updates: Sequence[Update] | None) -> bytes:
 
 
 def _value_of(name: bytes, headers: Headers) -> bytes | None:
-    for header, value in headers:
-        if header == name:
-            return value
-    return None
+    values = [value for header, value in headers if header == name]
+    if len(values) > 1:
+        fault = Fault(name.decode().title(), "expected once, and it was sent several times")
+        raise InvalidInput(f"header {fault.path}: {fault.message}", faults=(fault,))
+    return values[0] if values else None
 
 
 def _parse(endpoint: str, sent: JsonValue) -> Sequence[Update]:

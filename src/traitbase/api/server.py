@@ -42,6 +42,9 @@ def run_server(store: Store, settings: Settings, listener: socket.socket) -> Non
         log_config=None,
         server_header=False,
         ws="none",
+        # By default the server would believe every process on its machine, and an allow-list would be worth nothing.
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=settings.proxies,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     _calm_the_interpreter()

@@ -11,9 +11,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from traitbase.api.bodies import Headers
+from traitbase.api.connections import GuardedProtocol
 from traitbase.api.properties import Call, PropertyEndpoints, find_call
 
 _BODY_MAX_BYTES = 64 * 1024
@@ -63,29 +62,27 @@ class _ShortCycle:
         self.protocol.finish(self, outcome)
 
 
-class ShortWayProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, with the short way in front of it."""
+class ShortWayProtocol(GuardedProtocol):
+    """The server's HTTP protocol, with the short way in front of it."""
 
     def __init__(self, endpoints: PropertyEndpoints, **parts: Any) -> None:
         super().__init__(**parts)
         self._endpoints = endpoints
         self._noted: dict[bytes, bytes] = {}
         self._plain = True
-        self._resting = False
-        self._answered_at = 0.0
         self._usual_of: list[tuple[bytes, bytes]] | None = None
         self._usual = b""
 
     def on_message_begin(self) -> None:
-        """Begin a request. What only the long way needs is made when it is taken."""
-        self._resting = False
-        self.url = b""
-        self.headers = []
+        """Begin a request."""
+        super().on_message_begin()
         self._noted = {}
         self._plain = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, and note what decides on the way."""
+        if not self.in_head:
+            return
         name = name.lower()
         self.headers.append((name, value))
         if name in _NOTED:
@@ -93,11 +90,11 @@ class ShortWayProtocol(HttpToolsProtocol):
                 self._plain = False
             self._noted[name] = value
 
-    def on_headers_complete(self) -> None:
+    def begin_request(self) -> None:
         """Choose the way."""
         call = self._find_short_way()
         if call is None:
-            self._go_the_long_way()
+            super().begin_request()
         else:
             keep_alive = self.parser.should_keep_alive()
             self.cycle = _ShortCycle(self, call, self._noted, keep_alive=keep_alive)  # type: ignore[assignment]  # it has the attributes that the base class uses
@@ -113,7 +110,8 @@ class ShortWayProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Handle a request of the short way, now that it is whole."""
         cycle: Any = self.cycle
-        if type(cycle) is _ShortCycle:
+        if type(cycle) is _ShortCycle and not cycle.response_complete:
+            self._whole = True
             self._handle(cycle)
         else:
             super().on_message_complete()
@@ -124,40 +122,6 @@ class ShortWayProtocol(HttpToolsProtocol):
             self._answer(cycle, 202, outcome, ())
         else:
             self._answer(cycle, *self._endpoints.refuse(cycle.call, outcome))
-
-    def on_response_complete(self) -> None:
-        """Go on after an answer of either way.
-
-        The base class sets a timer for idle connections after every answer and cancels it at the next byte. Here a
-        connection keeps one, which looks when it fires whether the connection is idle.
-        """
-        self._resting = True
-        self._answered_at = self.loop.time()
-        if self.pipeline or self.timeout_keep_alive_task is None or self.transport.is_closing():
-            super().on_response_complete()
-        else:
-            self.server_state.total_requests += 1
-            self.flow.resume_reading()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if nothing came since the last answer for as long as it may be idle."""
-        self.timeout_keep_alive_task = None
-        if not self._resting:
-            return  # the next answer sets the timer again
-        left = self._answered_at + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
-        else:
-            super().timeout_keep_alive_handler()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the timer with the connection."""
-        super().connection_lost(exc)
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
-
-    def _unset_keepalive_if_required(self) -> None:
-        """Leave the timer as it is (see `on_response_complete`)."""
 
     def _find_short_way(self) -> Call | None:
         """Return what is called if the short way can take it."""
@@ -170,14 +134,6 @@ class ShortWayProtocol(HttpToolsProtocol):
             return None
         call = find_call(self.url.decode("latin-1"))
         return call if call is not None and call.exists else None
-
-    def _go_the_long_way(self) -> None:
-        url, headers = self.url, self.headers
-        super().on_message_begin()
-        self.url = url
-        for name, value in headers:
-            super().on_header(name, value)
-        super().on_headers_complete()
 
     def _handle(self, cycle: _ShortCycle) -> None:
         noted = cycle.noted.get

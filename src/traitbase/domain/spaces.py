@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import secrets
 from dataclasses import dataclass
@@ -65,5 +66,9 @@ def find_zone(name: str) -> ZoneInfo | None:
     """Return the IANA zone of that name (aliases such as `Asia/Calcutta` included), or None."""
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):  # unknown names raise KeyError, odd ones ValueError, folders OSError
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise  # says nothing about the name
+        return None  # the name of a folder
+    except (ValueError, KeyError):  # unknown names raise KeyError, odd ones ValueError
         return None
