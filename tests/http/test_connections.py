@@ -142,6 +142,31 @@ def test_a_slow_request_behind_an_answer_is_not_cut(line, cast):
     assert line.answer()[0] == 202
 
 
+def test_a_head_may_begin_behind_many_requests(line, ada, cast):
+    me = uuid.uuid4().hex
+    sent = request(one_more(me), key=cast.ada)
+    count = 2_000  # many times the size that one head may have
+    line.send(sent * count + sent[:40])
+    assert [line.answer()[0] for _ in range(count)] == [202] * count
+    line.send(sent[40:])
+    assert line.answer()[0] == 202
+    assert ada.properties_of(me) == {"n": count + 1}
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_who_does_not_read_answers_is_not_read(server, cast, good):
+    one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" if good else request(b"{", key=cast.ada)
+    before = resident_bytes(server)
+    unread = Line(server.port)
+    unread.socket.settimeout(20)
+    try:
+        with pytest.raises(TimeoutError):
+            unread.send(one * (60_000_000 // len(one)))
+        assert resident_bytes(server) - before < 60_000_000
+    finally:
+        unread.close()
+
+
 def test_only_the_operators_proxies_are_believed(tmp_path):
     data = tmp_path / "data"
     make_cast(data)

@@ -17,7 +17,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_MAX_BYTES = 64 * 1024
-"""Request line and headers of a request (431 beyond)."""
+"""Request line and headers of a request (431 beyond), not counting what came in the read it began in."""
 
 SENDING_SECONDS = 30.0
 """How long a connection may say nothing within a request, or before its first."""
@@ -41,6 +41,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(**parts)
         self.in_head = False
         self._head_bytes = 0
+        self._new_head = False
         self._begun = 0  # requests that have begun and are not answered yet
         self._whole = True  # whether the newest of them has arrived to its end
         self._used = False
@@ -66,6 +67,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._deaf or self.transport.is_closing():
             return
         self._active_at = self.loop.time()
+        self._new_head = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -73,7 +75,7 @@ class GuardedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(HTTPStatus.BAD_REQUEST, "this is no HTTP request that can be understood")
         else:
-            if self.in_head:
+            if self.in_head and not self._new_head:  # what it began with came behind other requests, in one read
                 self._head_bytes += len(data)
                 if self._head_bytes > HEAD_MAX_BYTES:
                     message = f"the request line and the headers have more than {HEAD_MAX_BYTES // 1024} KB"
@@ -139,6 +141,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.headers = []
         self.in_head = True
         self._head_bytes = 0
+        self._new_head = True
         self._begun += 1
         self._whole = False
         self._used = True
