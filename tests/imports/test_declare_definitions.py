@@ -21,7 +21,7 @@ def test_it_declares_only_what_is_new():
     assert declare(store, a=Kind.STRING, b=Kind.DATE) == ["b"]
     assert declare(store, a=Kind.STRING) == []
     revision, rows = store.get_definitions(NORTH)
-    assert (revision, [row[:2] + row[3:] for row in rows]) == (
+    assert (revision, [row[:2] + row[3:5] for row in rows]) == (
         2,
         [("a", Kind.STRING, 7, "test"), ("b", Kind.DATE, 7, "test")],
     )

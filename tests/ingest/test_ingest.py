@@ -29,8 +29,8 @@ def test_makes_a_profile_its_definitions_and_its_receipt(store, ingest):
     assert store.get_definitions(LIVE) == (
         1,
         [
-            DefinitionRow("n", "number", "active", NOW_US, submission.request_id),
-            DefinitionRow("plan", "string", "active", NOW_US, submission.request_id),
+            DefinitionRow("n", "number", "active", NOW_US, submission.request_id, profiles=1),
+            DefinitionRow("plan", "string", "active", NOW_US, submission.request_id, profiles=1),
         ],
     )
     (change,) = store.find_changes(LIVE, submission.request_id)
@@ -47,6 +47,8 @@ def test_makes_a_profile_its_definitions_and_its_receipt(store, ingest):
         "key_1",
         '{"$set":{"plan":"pro","n":0.10},"$unset":["gone"]}',
         change.ignored,
+        None,
+        '{"plan":[null,"pro"],"n":[null,0.1]}',
     )
     assert json.loads(change.ignored) == ignored
     assert [(item, entry._asdict()) for item, entry in submission.ignored] == [(0, ignored[0])]

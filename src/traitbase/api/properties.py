@@ -208,4 +208,4 @@ def _idempotency_key(token: bytes, endpoint: str, body: bytes) -> IdempotencyKey
         fault = Fault("Idempotency-Key", "expected 1 to 255 printable ASCII characters")
         raise InvalidInput(f"header {fault.path}: {fault.message}", faults=(fault,))
     digest = hashlib.sha256(endpoint.encode() + b"\n" + body).hexdigest()
-    return IdempotencyKey(token.decode("ascii"), digest)
+    return IdempotencyKey(hashlib.sha256(token).hexdigest(), digest)

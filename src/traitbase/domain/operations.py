@@ -46,6 +46,14 @@ class Reason(StrEnum):
     ABSENT = "absent"
 
 
+VALUE_LOST = frozenset(Reason) - {
+    Reason.ALREADY_SET,
+    Reason.ALREADY_IN_LIST,
+    Reason.ABSENT,
+    Reason.TOO_MANY_PROPERTIES,
+}
+"""Reasons for which a value that its sender meant to be kept was not, of a property that is defined."""
+
 _MESSAGES = {
     Reason.TYPE_MISMATCH: "the property is of another type; nothing is converted",
     Reason.ALREADY_SET: "the profile has a value already, and $once writes only where there is none",

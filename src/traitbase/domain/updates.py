@@ -236,7 +236,7 @@ def _faults_of_single(body: JsonValue, operation: Operation) -> Iterator[tuple[s
     if type(body) is not dict:
         yield _plain("", f"the body must be a JSON object, not {_what_came(body)}")
         return
-    yield from _faults_of_distinct_id(body.get("distinct_id"), "distinct_id")
+    yield from faults_of_distinct_id(body.get("distinct_id"), "distinct_id")
     yield from _faults_of_operation(operation, body.get(operation.value), operation.value)
 
 
@@ -261,7 +261,7 @@ def _faults_of_item(item: JsonValue, path: str) -> Iterator[tuple[str, Fault]]:
     if type(item) is not dict:
         yield _plain(path, f"an item must be an object with distinct_id and action, not {_what_came(item)}")
         return
-    yield from _faults_of_distinct_id(item.get("distinct_id"), f"{prefix}distinct_id")
+    yield from faults_of_distinct_id(item.get("distinct_id"), f"{prefix}distinct_id")
     action = item.get("action")
     if type(action) is not dict or not action:
         words = ", ".join(_BY_WORD)
@@ -276,7 +276,8 @@ def _faults_of_item(item: JsonValue, path: str) -> Iterator[tuple[str, Fault]]:
             yield from _faults_of_operation(operation, payload, f"{prefix}action.{word}")
 
 
-def _faults_of_distinct_id(value: JsonValue, path: str) -> Iterator[tuple[str, Fault]]:
+def faults_of_distinct_id(value: JsonValue, path: str) -> Iterator[tuple[str, Fault]]:
+    """Yield what is wrong with a distinct_id: the answer's message, and the fault at `path`."""
     if type(value) is not str or not value:
         yield _plain(path, "distinct_id is required!")
     elif len(value) > DISTINCT_ID_MAX_CODE_POINTS:

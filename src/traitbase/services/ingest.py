@@ -11,7 +11,7 @@ prepared again from what is stored now.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,30 +19,35 @@ from typing import NamedTuple
 import msgspec
 
 from traitbase.domain.definitions import Definitions, PropertyDefinition, State
-from traitbase.domain.errors import Conflict, NotFound
-from traitbase.domain.operations import Ignored, apply
+from traitbase.domain.edits import Edit, ids_of
+from traitbase.domain.effects import effect_on_properties
+from traitbase.domain.errors import Conflict, NotFound, TraitbaseError
+from traitbase.domain.operations import VALUE_LOST, Ignored, apply
 from traitbase.domain.profiles import Profile
 from traitbase.domain.spaces import Space, find_zone
-from traitbase.domain.updates import Update
-from traitbase.domain.values import Kind, decode_properties, encode_properties
+from traitbase.domain.updates import Operation, Payload, Update
+from traitbase.domain.values import Kind
+from traitbase.services.collecting import collect_rows, stored_as
+from traitbase.services.editing import Editor, Erased
+from traitbase.services.loading import Loading
 from traitbase.services.ports import (
     ChangeRow,
     DefinitionRow,
+    Erasure,
     IdempotencyRow,
-    ProfileRow,
-    SeenRow,
+    IgnoredRow,
     Store,
     WriteSession,
     WriteSet,
 )
+from traitbase.services.working import People, ProfileCache
 
 IDEMPOTENCY_US = 24 * 3600 * 1_000_000
 """How long an `Idempotency-Key` is remembered, in microseconds."""
 
 _ROWS_A_STEP = 256
-_CACHED_PROFILES = 100_000
-_CACHED_BYTES = 32 * 1024 * 1024
-
+_IGNORED_KEPT_AN_UPDATE = 100
+_IGNORED_VALUE_MAX_BYTES = 64 * 1024
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _row = tuple.__new__  # of a NamedTuple: what its own constructor does, for a third of the time; one a value
 
@@ -56,7 +61,7 @@ class IdempotencyKey(NamedTuple):
 
 @dataclass(slots=True)
 class Submission:
-    """One request's updates, all to be applied or none.
+    """One request's updates, or its one edit: all to be applied or none.
 
     After its group settled, `outcome` says what became of it:
 
@@ -71,32 +76,9 @@ class Submission:
     received_at_us: int
     key_id: str
     idempotency: IdempotencyKey | None = None
+    edit: Edit | None = None
     outcome: str | Exception | None = None
     ignored: list[tuple[int, Ignored]] = field(default_factory=list)
-
-
-_Key = tuple[str, str, str]
-"""A profile's key: workspace, environment, distinct_id."""
-
-_Cached = tuple[str, int, str, int]
-"""Document, revision, profile_id, created_at_us: a profile as it was last written."""
-
-
-class _Working:
-    """A profile while a group is being prepared. Revision 0: the store does not have it."""
-
-    __slots__ = ("changed_at_us", "created_at_us", "document", "key", "profile", "profile_id", "revision")
-
-    def __init__(self, key: _Key, cached: _Cached | None) -> None:
-        self.key = key
-        self.changed_at_us = 0
-        if cached is None:
-            self.profile: Profile | None = None
-            self.document, self.revision, self.profile_id, self.created_at_us = "", 0, "", 0
-        else:
-            self.document, self.revision, self.profile_id, self.created_at_us = cached
-            text = self.document
-            self.profile = Profile(decode_properties(text), len(text) if text.isascii() else len(text.encode()))
 
 
 @dataclass(slots=True)
@@ -104,7 +86,7 @@ class Group:
     """Submissions that become durable together, and what will be written for them."""
 
     submissions: Sequence[Submission]
-    working: dict[Space, dict[str, _Working]] = field(default_factory=dict)
+    people: dict[Space, People] = field(default_factory=dict)
     definitions: dict[Space, Definitions] = field(default_factory=dict)
     rows: WriteSet = field(default_factory=WriteSet)
 
@@ -116,16 +98,17 @@ class Ingest:
     being prepared on top of this one. If it fails, `abandon` both and begin again with `prepare`.
     """
 
-    def __init__(self, store: Store, *, new_profile_id: Callable[[], str]) -> None:
+    def __init__(self, store: Store, *, new_profile_id: Callable[[], str], keeps_history: bool = True) -> None:
         self._store = store
         self._session: WriteSession = store.open_session()
         self._new_profile_id = new_profile_id
-        self._cache = _ProfileCache()
+        self._keeps_history = keeps_history
+        self._cache = ProfileCache()
         self._definitions: dict[Space, Definitions] = {}
 
     def prepare(self, group: Group) -> Iterator[None]:
-        """Apply the group's updates in order to what is stored, in memory only."""
-        group.working = {}
+        """Apply the group's updates and edits in order to what is stored, in memory only."""
+        group.people = {}
         group.definitions = {}
         group.rows = WriteSet()
         fresh = self._settle_replays(group)
@@ -133,12 +116,16 @@ class Ingest:
         done = 0
         for submission in fresh:
             submission.ignored.clear()
+            if submission.edit is not None:
+                self._edit(group, submission, submission.edit)
+                continue
             for start in range(0, len(submission.updates), _ROWS_A_STEP):
                 done += self._apply(group, submission, start)
                 if done >= _ROWS_A_STEP:
                     done = 0
                     yield
-        yield from self._collect_profiles(group)
+        for people in group.people.values():
+            yield from collect_rows(people, group.rows, new_profile_id=self._new_profile_id)
         self._publish(group)
 
     def write(self, group: Group, *, wait_seconds: float) -> None:
@@ -146,7 +133,7 @@ class Ingest:
 
         Raises Conflict if another process was faster, Refused if the storage cannot be written to.
         """
-        if group.rows.changes:
+        if not group.rows.is_empty:
             self._session.write(group.rows, wait_seconds=wait_seconds)
 
     def stage(self, group: Group) -> bool:
@@ -154,9 +141,10 @@ class Ingest:
 
         Does not wait for other writers. Raises as `write` does.
         """
-        if group.rows.changes:
-            self._session.stage(group.rows, wait_seconds=0)
-        return bool(group.rows.changes)
+        if group.rows.is_empty:
+            return False
+        self._session.stage(group.rows, wait_seconds=0)
+        return True
 
     def commit(self) -> None:
         """Make the staged group durable. May run in another thread; it blocks on the disk."""
@@ -171,8 +159,8 @@ class Ingest:
 
     def abandon(self, group: Group) -> None:
         """Forget everything that was believed about what the group touched."""
-        for in_space in group.working.values():
-            for work in in_space.values():
+        for people in group.people.values():
+            for work in people.rows():
                 self._cache.drop(work.key)
         for space in group.definitions:
             self._definitions.pop(space, None)
@@ -206,11 +194,13 @@ class Ingest:
     def _publish(self, group: Group) -> None:
         """Let the next group build on this one. Provisional until it is written: `abandon` takes it back."""
         self._definitions.update(group.definitions)
-        for in_space in group.working.values():
-            for work in in_space.values():
-                if work.document:
-                    revision = work.revision + (1 if work.changed_at_us else 0)
-                    self._cache.put(work.key, (work.document, revision, work.profile_id, work.created_at_us))
+        for people in group.people.values():
+            for work in people.left:
+                self._cache.drop(work.key)
+            for work in people.rows():
+                if work.profile is not None or work.alias_of is not None:
+                    revision = work.stored_revision + (1 if work.changed_at_us else 0)
+                    self._cache.put(work.key, stored_as(work, revision=revision))
 
     def _settle_replays(self, group: Group) -> list[Submission]:
         """Give replays their outcome and return the submissions that are new."""
@@ -251,33 +241,21 @@ class Ingest:
         return fresh
 
     def _load(self, group: Group, fresh: Iterable[Submission]) -> Iterator[None]:
-        """Fetch into `group.working` every profile that the submissions name, and their spaces' definitions."""
-        missing: dict[Space, list[str]] = {}
-        find_cached = self._cache.get
+        """Fetch into `group.people` every profile that the submissions name, and their spaces' definitions."""
+        loading = Loading(self._store, self._cache)
         for submission in fresh:
             space = submission.space
             if space not in group.definitions:
                 known = self._definitions.get(space) or self._read_definitions(space)
                 group.definitions[space] = known
                 group.rows.definitions_at[space] = known.revision
-                group.working[space] = {}
-            workspace_id, environment = space
-            working = group.working[space]
-            for distinct_id, _, _ in submission.updates:
-                if distinct_id not in working:
-                    key = (workspace_id, environment, distinct_id)
-                    cached = find_cached(key)
-                    working[distinct_id] = _Working(key, cached)
-                    if cached is None:
-                        missing.setdefault(space, []).append(distinct_id)
+                group.people[space] = People(space)
+            if submission.edit is not None:
+                loading.want(group.people[space], ids_of(submission.edit))
+            else:
+                loading.want(group.people[space], [update[0] for update in submission.updates])
         yield
-        for space, distinct_ids in missing.items():
-            working = group.working[space]
-            for chunk in _in_steps(distinct_ids):
-                for row in self._store.find_profiles(space, chunk):
-                    cached = (row.document, row.revision, row.profile_id, row.created_at_us)
-                    working[row.distinct_id] = _Working((*space, row.distinct_id), cached)
-                yield
+        yield from loading.run()
 
     def _read_definitions(self, space: Space) -> Definitions:
         workspace = self._store.find_workspace(space.workspace_id)
@@ -292,29 +270,129 @@ class Ingest:
         """Apply up to `_ROWS_A_STEP` of a submission's updates; return how many."""
         space = submission.space
         workspace_id, environment = space
-        working = group.working[space]
+        by_id = group.people[space].by_id
         definitions = group.definitions[space]
+        keeps_history = self._keeps_history
         request_id, at_us, key_id = submission.request_id, submission.received_at_us, submission.key_id
         updates = submission.updates[start : start + _ROWS_A_STEP]
         for item, update in enumerate(updates, start):
             distinct_id, operations, _ = update
-            work = working[distinct_id]
+            work = by_id[distinct_id]
             before = work.profile
             profile, new_kinds, ignored = apply(before, update, definitions)
             if new_kinds:
                 definitions = self._add_definitions(group, submission, new_kinds)
+            effect = None
             if not ignored or (before is None and profile is not None) or len(ignored) < _entries_in(update):
+                if keeps_history and profile is not None:
+                    effect = _effect_of(before, profile, operations)
                 work.profile = profile
                 work.changed_at_us = at_us
-            revision = work.revision + 1 if work.changed_at_us else work.revision
+            revision = work.stored_revision + 1 if work.changed_at_us else work.stored_revision
             sent = _encode(dict(operations)).decode()
-            told = self._note_ignored(submission, item, ignored) if ignored else None
+            told = self._note_ignored(group, submission, (item, update), ignored) if ignored else None
             row = (workspace_id, environment, request_id, item, distinct_id, at_us, revision, key_id, sent, told)
-            group.rows.changes.append(_row(ChangeRow, row))
+            group.rows.changes.append(_row(ChangeRow, (*row, None, effect)))
         return len(updates)
 
-    def _note_ignored(self, submission: Submission, item: int, ignored: tuple[Ignored, ...]) -> str:
+    def _edit(self, group: Group, submission: Submission, edit: Edit) -> None:
+        """Carry out an edit; if it cannot be, the submission's outcome says why."""
+        space, rows = submission.space, group.rows
+        properties = getattr(edit, "properties", None)
+        told: list[str] = []
+
+        def apply_update(profile: Profile, update: Update) -> Profile:
+            applied, new_kinds, ignored = apply(profile, update, group.definitions[space])
+            if new_kinds:
+                self._add_definitions(group, submission, new_kinds)
+            if ignored:
+                mine = update._replace(distinct_id=ids_of(edit)[0])
+                told.append(self._note_ignored(group, submission, (0, mine), ignored))
+            return profile if applied is None else applied
+
+        editor = Editor(
+            people=group.people[space],
+            definitions=group.definitions[space],
+            at_us=submission.received_at_us,
+            keeps_history=self._keeps_history,
+            new_profile_id=self._new_profile_id,
+            apply_update=apply_update,
+        )
+        try:
+            done = editor.run(edit)
+        except TraitbaseError as error:
+            rows.must_hold = True
+            self._fail(group, submission, error)
+            return
+        if isinstance(done, Erased):
+            self._note_erasure(group, submission, done)
+            return
+        sent = "{}" if properties is None else _encode(dict(properties.operations)).decode()
+        rows.changes.append(
+            ChangeRow(
+                *space,
+                submission.request_id,
+                0,
+                done.work.distinct_id,
+                submission.received_at_us,
+                done.work.stored_revision + 1,
+                submission.key_id,
+                sent,
+                told[0] if told else None,
+                done.action,
+                done.effect,
+            )
+        )
+
+    def _fail(self, group: Group, submission: Submission, error: TraitbaseError) -> None:
+        """Give a submission that cannot be carried out its outcome, and whoever was to be answered with it."""
+        submission.outcome = error
+        token = submission.idempotency
+        if token is None:
+            return
+        request_id = submission.request_id
+        group.rows.idempotency = [row for row in group.rows.idempotency if row.request_id != request_id]
+        for other in group.submissions:
+            if other.outcome == request_id:
+                other.outcome = error
+
+    def _note_erasure(self, group: Group, submission: Submission, erased: Erased) -> None:
+        """Have everything erased by which these profiles were known, also what this group was about to write."""
+        space, rows = submission.space, group.rows
+        erasure = Erasure(space, submission.request_id, submission.received_at_us, submission.key_id, erased.people)
+        gone = frozenset(erasure.distinct_ids)
+        rows.changes = [row for row in rows.changes if row.distinct_id not in gone or row[:2] != space]
+        rows.ignored_values = [row for row in rows.ignored_values if row.distinct_id not in gone or row[:2] != space]
+        rows.deleted_aliases.extend((*space, alias) for alias in erased.unseen_aliases)
+        rows.erasures.append(erasure)
+
+    def _note_ignored(
+        self, group: Group, submission: Submission, update: tuple[int, Update], ignored: tuple[Ignored, ...]
+    ) -> str:
+        """Take note of what was ignored of an update, and return it as it is stored with the change."""
+        item, (distinct_id, operations, _) = update
+        space, rows = submission.space, group.rows
         submission.ignored.extend((item, entry) for entry in ignored)
+        known = group.definitions[space].by_name
+        lost = [entry for entry in ignored if entry.reason in VALUE_LOST and entry.property in known]
+        if lost:
+            rows.ignored_counts.setdefault(space, Counter()).update([entry.property for entry in lost])
+            payloads = dict(operations)
+            for operation, name, reason, _message in lost[:_IGNORED_KEPT_AN_UPDATE]:
+                value = _kept_value(payloads[operation], name)
+                rows.ignored_values.append(
+                    IgnoredRow(
+                        *space,
+                        name,
+                        submission.request_id,
+                        item,
+                        operation.value,
+                        distinct_id,
+                        reason.value,
+                        value,
+                        submission.received_at_us,
+                    )
+                )
         return _encode([entry._asdict() for entry in ignored]).decode()
 
     def _add_definitions(self, group: Group, submission: Submission, new_kinds: dict[str, Kind]) -> Definitions:
@@ -330,64 +408,18 @@ class Ingest:
         )
         return group.definitions[space]
 
-    def _collect_profiles(self, group: Group) -> Iterator[None]:
-        """Turn changed profiles into rows, in order of their keys (so that no two writers ever wait crosswise)."""
-        rows = group.rows.profiles
-        for space in sorted(group.working):
-            in_space = group.working[space]
-            for distinct_id in sorted(in_space):
-                work = in_space[distinct_id]
-                profile = work.profile
-                if not work.changed_at_us or profile is None:
-                    group.rows.seen.append(SeenRow(*work.key, work.profile_id, work.revision))
-                    continue
-                if not work.revision:
-                    work.profile_id, work.created_at_us = self._new_profile_id(), work.changed_at_us
-                work.document = encode_properties(profile.properties).decode()
-                before, at_us = work.revision, work.changed_at_us
-                row = (*work.key, work.profile_id, before + 1, work.document, work.created_at_us, at_us)
-                rows.append(_row(ProfileRow, row))
-                if len(rows) % _ROWS_A_STEP == 0:
-                    yield
-
 
 def _entries_in(update: Update) -> int:
     return sum([len(payload) for _, payload in update.operations])
 
 
-class _ProfileCache:
-    """The profiles written last, bounded in number and in bytes.
-
-    It keeps documents, not decoded profiles: decoding one again takes a tenth of the time of asking the database, and a
-    hundred thousand documents are a hundred thousand strings that the garbage collector never has to walk through.
-    """
-
-    def __init__(self) -> None:
-        self._entries: OrderedDict[_Key, _Cached] = OrderedDict()
-        self._bytes = 0
-        self.get = self._entries.get
-
-    def put(self, key: _Key, cached: _Cached) -> None:
-        before = self._entries.get(key)
-        if before is None:
-            self._bytes += len(cached[0])
-        else:
-            self._bytes += len(cached[0]) - len(before[0])
-            self._entries.move_to_end(key)
-        self._entries[key] = cached
-
-    def drop(self, key: _Key) -> None:
-        cached = self._entries.pop(key, None)
-        if cached is not None:
-            self._bytes -= len(cached[0])
-
-    def shrink(self) -> None:
-        """Let the oldest go. Only called after a commit: until then the newest exist nowhere else."""
-        while len(self._entries) > _CACHED_PROFILES or self._bytes > _CACHED_BYTES:
-            _, cached = self._entries.popitem(last=False)
-            self._bytes -= len(cached[0])
+def _effect_of(before: Profile | None, after: Profile, operations: tuple[tuple[Operation, Payload], ...]) -> str | None:
+    names: Iterable[str] = operations[0][1]
+    if len(operations) > 1:
+        names = dict.fromkeys(name for _, payload in operations for name in payload)
+    return effect_on_properties({} if before is None else before.properties, after.properties, names)
 
 
-def _in_steps(rows: Sequence) -> Iterator[Sequence]:  # type: ignore[type-arg]
-    for start in range(0, len(rows), _ROWS_A_STEP):
-        yield rows[start : start + _ROWS_A_STEP]
+def _kept_value(payload: Payload, name: str) -> str | None:
+    value = _encode(payload[name] if isinstance(payload, dict) else None)
+    return value.decode() if len(value) <= _IGNORED_VALUE_MAX_BYTES else None

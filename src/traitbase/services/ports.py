@@ -7,8 +7,10 @@ lock that nobody gives back); nothing of what was being written is then kept.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from traitbase.domain.definitions import State
@@ -17,8 +19,29 @@ from traitbase.domain.spaces import Space, Workspace
 from traitbase.domain.values import Kind
 
 
+class ProfileOrder(StrEnum):
+    """The orders in which profiles are listed: by what never changes, so that a page has no one twice."""
+
+    DISTINCT_ID = "distinct_id"
+    DISTINCT_ID_DESCENDING = "-distinct_id"
+    CREATED_AT = "created_at"
+    NEWEST_FIRST = "-created_at"
+
+
+class SearchField(StrEnum):
+    """Where profiles are searched by how it begins; name and email without case."""
+
+    DISTINCT_ID = "distinct_id"
+    NAME = "name"
+    EMAIL = "email"
+
+
 class ProfileRow(NamedTuple):
-    """A stored profile. `document` is the JSON object of its properties; `revision` counts its writes, from 1."""
+    """A stored profile, or an alias: an id that leads to another profile (`alias_of`), with nothing of its own.
+
+    `document` is the JSON object of the properties, `attributes` that of everything else (None: as usual); `revision`
+    counts the writes of this id, from 1.
+    """
 
     workspace_id: str
     environment: str
@@ -28,6 +51,30 @@ class ProfileRow(NamedTuple):
     document: str
     created_at_us: int
     updated_at_us: int
+    attributes: str | None = None
+    alias_of: str | None = None
+
+
+class EditedRow(NamedTuple):
+    """A profile of which more than properties is written, and what its id's row must be like until then.
+
+    `stored_revision` 0: there is no row. `name_key` and `email_key` are what searches look at.
+    """
+
+    row: ProfileRow
+    stored_profile_id: str
+    stored_revision: int
+    name_key: str | None
+    email_key: str | None
+
+
+class AliasRow(NamedTuple):
+    """An id that leads to another profile."""
+
+    workspace_id: str
+    environment: str
+    distinct_id: str
+    alias_of: str
 
 
 class SeenRow(NamedTuple):
@@ -41,13 +88,19 @@ class SeenRow(NamedTuple):
 
 
 class DefinitionRow(NamedTuple):
-    """A stored property definition, and the request whose value (or the command which) first brought it."""
+    """A stored property definition, and the request whose value (or the command which) first brought it.
+
+    `profiles` counts the profiles that have a value, `ignored` the values that were ignored since then.
+    """
 
     name: str
     kind: Kind
     state: State
     first_seen_at_us: int
     first_seen_in: str
+    description: str | None = None
+    profiles: int = 0
+    ignored: int = 0
 
 
 class ChangeRow(NamedTuple):
@@ -55,7 +108,8 @@ class ChangeRow(NamedTuple):
 
     `item` is the update's position in its request; `revision` that of the profile afterwards (0: there is no profile).
     `operations` is the JSON object of what was sent, `ignored` a JSON array of `{operation, property, reason, message}`
-    or None if everything applied.
+    or None if everything applied. `action` says what it was if not an update of properties (such as `merge`), `effect`
+    what became of each value (see `domain.effects`; None: nothing, or no history is kept).
     """
 
     workspace_id: str
@@ -68,10 +122,67 @@ class ChangeRow(NamedTuple):
     key_id: str
     operations: str
     ignored: str | None
+    action: str | None = None
+    effect: str | None = None
+
+
+class IgnoredRow(NamedTuple):
+    """A value that was ignored, kept for a while so that it can be looked at and, after a retype, applied after all.
+
+    `value` is JSON; None if it was too large to keep.
+    """
+
+    workspace_id: str
+    environment: str
+    property: str
+    request_id: str
+    item: int
+    operation: str
+    distinct_id: str
+    reason: str
+    value: str | None
+    received_at_us: int
+
+
+class ErasedPerson(NamedTuple):
+    """Everything by which one profile was known: its ids, aliases included, and its single destinations.
+
+    `digests` pairs channels with the digests under which suppressions live on without a name.
+    """
+
+    distinct_ids: tuple[str, ...]
+    digests: tuple[tuple[str, str], ...]
+
+
+class Erasure(NamedTuple):
+    """Some profiles of a space that are to be erased, and who asked for it."""
+
+    space: Space
+    request_id: str
+    erased_at_us: int
+    key_id: str
+    people: tuple[ErasedPerson, ...]
+
+    @property
+    def distinct_ids(self) -> list[str]:
+        """All ids of all of them."""
+        return [each for person in self.people for each in person.distinct_ids]
+
+
+class ErasureRow(NamedTuple):
+    """The receipt of an erasure: how much of what was erased. Nothing in it tells of whom."""
+
+    request_id: str
+    erased_at_us: int
+    key_id: str
+    counts: dict[str, int]
 
 
 class IdempotencyRow(NamedTuple):
-    """An `Idempotency-Key` that was used: the digest of the request it came with and the id that request was given."""
+    """An `Idempotency-Key` that was used, the digest of the request it came with and the id that request was given.
+
+    The key itself is kept as a digest: callers make it of what they have at hand, such as somebody's address.
+    """
 
     workspace_id: str
     environment: str
@@ -90,6 +201,11 @@ class WriteSet:
     the same `profile_id` (revision 1: there is none). `seen` profiles are not written but must be as they were seen: an
     answer such as "was absent" is true of one revision only. `idempotency` keys may replace rows created before
     `expired_before_us`.
+
+    `deleted` ids go first, then `repointed` aliases lead elsewhere, then come `edited` and `profiles`.
+    `deleted_aliases` are aliases of deleted profiles that were not looked at. `having` says by how much the number of
+    profiles that have a property changes, `ignored_counts` that of its ignored values. `must_hold`: something was
+    answered that depends on what was seen, so this is to be checked even if there is nothing to write.
     """
 
     definitions_at: dict[Space, int] = field(default_factory=dict)
@@ -99,6 +215,20 @@ class WriteSet:
     changes: list[ChangeRow] = field(default_factory=list)
     idempotency: list[IdempotencyRow] = field(default_factory=list)
     expired_before_us: int = 0
+    edited: list[EditedRow] = field(default_factory=list)
+    deleted: list[SeenRow] = field(default_factory=list)
+    deleted_aliases: list[tuple[str, str, str]] = field(default_factory=list)
+    repointed: list[AliasRow] = field(default_factory=list)
+    erasures: list[Erasure] = field(default_factory=list)
+    ignored_values: list[IgnoredRow] = field(default_factory=list)
+    having: dict[Space, Counter[str]] = field(default_factory=dict)
+    ignored_counts: dict[Space, Counter[str]] = field(default_factory=dict)
+    must_hold: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write or to check."""
+        return not (self.changes or self.edited or self.deleted or self.erasures or self.must_hold)
 
 
 class WriteSession(Protocol):
@@ -149,7 +279,20 @@ class Store(Protocol):
         """Record that the key was used."""
 
     def find_profiles(self, space: Space, distinct_ids: Sequence[str]) -> list[ProfileRow]:
-        """Return those of the profiles that exist, in any order."""
+        """Return those of the profiles (and aliases) that exist, in any order."""
+
+    def list_profiles(
+        self, space: Space, order: ProfileOrder, *, after: tuple[int, str] | None, limit: int
+    ) -> list[ProfileRow]:
+        """Return up to `limit` profiles in that order, from behind `after` (time of creation, distinct_id)."""
+
+    def search_profiles(
+        self, space: Space, field: SearchField, prefix: str, *, after: tuple[str, str] | None, limit: int
+    ) -> list[tuple[str, ProfileRow]]:
+        """Return up to `limit` profiles whose field begins so, with the field's value, in order of value and id.
+
+        The prefix is without case for name and email. Texts are in order of code points.
+        """
 
     def get_definitions(self, space: Space) -> tuple[int, list[DefinitionRow]]:
         """Return the revision of the space's definitions (0: none yet) and the definitions in order of name."""
@@ -160,14 +303,39 @@ class Store(Protocol):
     def find_changes(self, space: Space, request_id: str) -> list[ChangeRow]:
         """Return the changes of one request in order of item; an empty list if none are known."""
 
+    def find_changes_of(
+        self, space: Space, distinct_ids: Sequence[str], *, before: tuple[str, int] | None, limit: int
+    ) -> list[ChangeRow]:
+        """Return up to `limit` changes that had an effect on any of the ids, newest first, from before `before`.
+
+        `before` is a request and an item in it; request ids grow with time.
+        """
+
+    def find_erasure(self, space: Space, request_id: str) -> ErasureRow | None:
+        """Return the receipt of an erasure, or None."""
+
+    def find_ignored_values(
+        self, space: Space, name: str, *, before: tuple[str, int, str] | None, limit: int
+    ) -> list[IgnoredRow]:
+        """Return up to `limit` ignored values of a property, newest first, from before (request, item, operation)."""
+
     def forget_requests(self, *, received_before_us: int, at_most: int) -> int:
         """Delete up to that many changes received earlier, and all idempotency keys of that age. Returns how many."""
+
+    def forget_ignored_values(self, *, received_before_us: int, kept_a_property: int, at_most: int) -> int:
+        """Delete up to that many ignored values received earlier, or beyond the newest of their property."""
 
     def open_session(self) -> WriteSession:
         """Return a new session for one writer."""
 
     def tidy(self) -> None:
         """Do the storage's own housekeeping (such as moving a write-ahead log along), in the caller's thread."""
+
+    def clear_traces(self, *, wait_seconds: float) -> bool:
+        """See to it that nothing that was deleted can be read from the storage's files any more.
+
+        False if it was not possible within that time, because somebody was still reading an earlier state.
+        """
 
     def check(self) -> None:
         """Raise Refused if the storage cannot answer a query at the moment."""

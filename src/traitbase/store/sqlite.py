@@ -35,6 +35,7 @@ _COPY_SECONDS = (1.0, 10.0)
 _ASKS_ONCE = "traitbase_asks_once"
 _LOCK_POLL_SECONDS = (0.0005, 0.002)
 _WRITING_PATIENCE_SECONDS = 15.0
+_CLEARING_POLL_SECONDS = 0.05
 _OPENING_PATIENCE_SECONDS = 5.0
 
 
@@ -55,6 +56,8 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._tidying = threading.Lock()
+        self._clearing = threading.Lock()
+        self._cleared_since = float("-inf")
         self._copied_frames = 0
         self._copied_at_bytes = 0
         self._copied_at = self._copy_next_at = time.monotonic()
@@ -159,6 +162,29 @@ class SqliteDatabase:
         finally:
             self._tidying.release()
 
+    def clear_traces(self, *, wait_seconds: float) -> bool:
+        """Copy the whole log into the database file and empty it. What was deleted is overwritten there already.
+
+        Deleted rows leave nothing in the database file (`secure_delete`), but earlier states of their pages stay in the
+        log until it is written over. Emptying it waits for whoever reads an earlier state, and holds writers up for as
+        long as the copying takes. Who waited while another one did it for them finds nothing left to do.
+        """
+        asked_at = time.monotonic()
+        deadline = asked_at + wait_seconds
+        with self._clearing:
+            if self._cleared_since >= asked_at:
+                return True
+            while True:
+                began_at = time.monotonic()
+                with self.reading() as connection:
+                    busy, *_ = _driver_connection(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if not busy:
+                    self._cleared_since = began_at
+                    return True
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(_CLEARING_POLL_SECONDS)
+
     def _log_bytes(self) -> int:
         # Only ever look at the database's files from outside. A process that opens and closes one of them by itself
         # loses all the locks that SQLite holds on it (sqlite.org/howtocorrupt.html), and updates with them.
@@ -187,6 +213,7 @@ def _prepare_connection(driver: sqlite3.Connection, _record: object) -> None:
         "wal_autocheckpoint = 0",  # `tidy` does it, off the writer's path
         f"cache_size = -{_READER_CACHE_KIB}",
         "temp_store = MEMORY",
+        "secure_delete = ON",  # what is deleted or replaced is overwritten at once
     ):
         driver.execute(f"PRAGMA {setting}").fetchall()
 

@@ -47,7 +47,25 @@ profiles = Table(
     Column("document", Text, nullable=False, comment="properties, one JSON object, numbers exact"),
     Column("created_at_us", BigInteger, nullable=False),
     Column("updated_at_us", BigInteger, nullable=False),
+    Column("attributes", Text, comment="everything but the properties, one JSON object; null: as usual"),
+    Column("alias_of", Text, comment="the distinct_id that this one leads to; null: it is a profile itself"),
+    Column("name_key", Text, comment="the name without case, for searches"),
+    Column("email_key", Text, comment="the email address without case, for searches"),
 )
+
+Index(
+    "ix_profiles_created_at_us",
+    *(profiles.c[name] for name in ("workspace_id", "environment", "created_at_us", "distinct_id")),
+    sqlite_where=profiles.c.alias_of.is_(None),
+    postgresql_where=profiles.c.alias_of.is_(None),
+)
+for _key in ("name_key", "email_key"):
+    Index(
+        f"ix_profiles_{_key}",
+        *(profiles.c[name] for name in ("workspace_id", "environment", _key, "distinct_id")),
+        sqlite_where=profiles.c[_key].is_not(None),
+        postgresql_where=profiles.c[_key].is_not(None),
+    )
 
 definition_revisions = Table(
     "definition_revisions",
@@ -67,6 +85,9 @@ property_definitions = Table(
     Column("state", Text, nullable=False),
     Column("first_seen_at_us", BigInteger, nullable=False),
     Column("first_seen_in", Text, nullable=False),
+    Column("description", Text),
+    Column("profiles", BigInteger, nullable=False, server_default="0", comment="how many have a value"),
+    Column("ignored", BigInteger, nullable=False, server_default="0", comment="how many values were ignored"),
 )
 
 # The key begins with the request, not the profile: request ids grow with time, so a busy server appends at one place
@@ -84,7 +105,86 @@ changes = Table(
     Column("key_id", Text, nullable=False),
     Column("operations", Text, nullable=False, comment="what was sent, one JSON object"),
     Column("ignored", Text, comment="JSON array of what was ignored and why; null: nothing"),
+    Column("action", Text, comment="what it was, if no update of properties"),
+    Column("effect", Text, comment="before and after of each value that changed, one JSON object; null: none"),
     sqlite_with_rowid=False,
+)
+
+Index(
+    "ix_changes_profile",
+    *(changes.c[name] for name in ("workspace_id", "environment", "distinct_id", "request_id", "item")),
+)
+
+ignored_values = Table(
+    "ignored_values",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("property", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("item", Integer, primary_key=True),
+    Column("operation", Text, primary_key=True),
+    Column("distinct_id", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("value", Text, comment="JSON; null: it was too large to keep"),
+    Column("received_at_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+kept_aside = Table(
+    "kept_aside",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("property", Text, primary_key=True),
+    Column("distinct_id", Text, primary_key=True),
+    Column("value", Text, nullable=False, comment="JSON: what the property's new type could not hold"),
+    Column("request_id", Text, nullable=False, comment="the retype"),
+    Column("kept_at_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+for _table in (ignored_values, kept_aside):
+    Index(
+        f"ix_{_table.name}_distinct_id",
+        *(_table.c[name] for name in ("workspace_id", "environment", "distinct_id")),
+    )
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("erased_at_us", BigInteger, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("counts", Text, nullable=False, comment="how much of what was erased, one JSON object; never of whom"),
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("suppression_id", Text, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("distinct_id", Text, comment="whom it protects; or by destination"),
+    Column("destination", Text, comment="as it was sent; null: by distinct_id, or its person was erased"),
+    Column("digest", Text, comment="by which the destination is recognised"),
+    Column("description", Text),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("expires_at_us", BigInteger),
+)
+
+Index("ix_suppressions_distinct_id", suppressions.c.workspace_id, suppressions.c.distinct_id)
+Index("ix_suppressions_digest", suppressions.c.workspace_id, suppressions.c.digest)
+
+subscription_settings = Table(
+    "subscription_settings",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("document", Text, nullable=False, comment="sections and their topics, one JSON object"),
+    Column("updated_at_us", BigInteger, nullable=False),
 )
 
 idempotency_keys = Table(

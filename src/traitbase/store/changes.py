@@ -1,0 +1,148 @@
+"""Changes, idempotency keys and erasures in a relational database: receipts, history, and forgetting them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from traitbase.domain.spaces import Space
+from traitbase.services.ports import ChangeRow, ErasureRow, IdempotencyRow, IgnoredRow
+from traitbase.store.database import Database, within
+from traitbase.store.tables import changes, erasures, idempotency_keys, ignored_values
+from traitbase.store.writing import Statements
+
+_CHANGE = [changes.c[name] for name in ChangeRow._fields]
+_IGNORED = [ignored_values.c[name] for name in IgnoredRow._fields]
+
+
+class ChangeQueries:
+    """The part of the store port that deals with what was done."""
+
+    _database: Database
+    _compiled: Statements
+
+    def find_idempotency(self, space: Space, keys: Sequence[str], *, since_us: int) -> list[IdempotencyRow]:
+        """Return those of the keys that were used at or after `since_us`."""
+        with self._database.reading() as connection:
+            rows = self._compiled.find_idempotency(connection, (*space, keys, since_us))
+        return [IdempotencyRow(*row) for row in rows]
+
+    def find_changes(self, space: Space, request_id: str) -> list[ChangeRow]:
+        """Return the changes of one request in order of item; an empty list if none are known."""
+        query = (
+            sa.select(*_CHANGE)
+            .where(within(changes, space), changes.c.request_id == request_id)
+            .order_by(changes.c.item)
+        )
+        with self._database.reading() as connection:
+            return [ChangeRow._make(row) for row in connection.execute(query)]
+
+    def find_changes_of(
+        self, space: Space, distinct_ids: Sequence[str], *, before: tuple[str, int] | None, limit: int
+    ) -> list[ChangeRow]:
+        """Return up to `limit` changes that had an effect on any of the ids, newest first, from before `before`."""
+        is_named, pass_list = self._database.any_of(changes.c.distinct_id)
+        query = sa.select(*_CHANGE).where(within(changes, space), is_named, changes.c.effect.is_not(None))
+        place = sa.tuple_(changes.c.request_id, changes.c.item)
+        if before is not None:
+            query = query.where(place < sa.tuple_(sa.literal(before[0]), sa.literal(before[1])))
+        query = query.order_by(changes.c.request_id.desc(), changes.c.item.desc()).limit(limit)
+        with self._database.reading() as connection:
+            rows = connection.execute(query, {"values": pass_list(distinct_ids)}).all()
+        return [ChangeRow._make(row) for row in rows]
+
+    def find_erasure(self, space: Space, request_id: str) -> ErasureRow | None:
+        """Return the receipt of an erasure, or None."""
+        query = sa.select(erasures).where(within(erasures, space), erasures.c.request_id == request_id)
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return ErasureRow(row.request_id, row.erased_at_us, row.key_id, msgspec.json.decode(row.counts))
+
+    def find_ignored_values(
+        self, space: Space, name: str, *, before: tuple[str, int, str] | None, limit: int
+    ) -> list[IgnoredRow]:
+        """Return up to `limit` ignored values of a property, newest first, from before (request, item, operation)."""
+        query = sa.select(*_IGNORED).where(within(ignored_values, space), ignored_values.c.property == name)
+        place = [ignored_values.c.request_id, ignored_values.c.item, ignored_values.c.operation]
+        if before is not None:
+            query = query.where(sa.tuple_(*place) < sa.tuple_(*(sa.literal(each) for each in before)))
+        query = query.order_by(*(each.desc() for each in place)).limit(limit)
+        with self._database.reading() as connection:
+            return [IgnoredRow._make(row) for row in connection.execute(query)]
+
+    def forget_requests(self, *, received_before_us: int, at_most: int) -> int:
+        """Delete up to that many changes received earlier, and all idempotency keys of that age. Returns how many.
+
+        Looks at the oldest of each space only: request ids grow with time, and a table of many days is long.
+        """
+        deleted = 0
+        with self._database.writing() as connection:
+            statement = sa.delete(idempotency_keys).where(idempotency_keys.c.created_at_us < received_before_us)
+            connection.execute(statement)
+            for space in _spaces_in(connection, changes):
+                deleted += _delete_oldest(connection, changes, space, received_before_us, at_most - deleted)
+        return deleted
+
+    def forget_ignored_values(self, *, received_before_us: int, kept_a_property: int, at_most: int) -> int:
+        """Delete up to that many ignored values received earlier, or beyond the newest of their property."""
+        deleted = 0
+        with self._database.writing() as connection:
+            for space in _spaces_in(connection, ignored_values):
+                for name in _properties_in(connection, space):
+                    if deleted < at_most:
+                        deleted += _delete_ignored(
+                            connection, (space, name), received_before_us, kept_a_property, at_most - deleted
+                        )
+        return deleted
+
+
+def _spaces_in(connection: sa.Connection, table: sa.Table) -> list[Space]:
+    """Return the spaces that have rows, by one look into the index each."""
+    place = [table.c.workspace_id, table.c.environment]
+    found: list[Space] = []
+    query = sa.select(*place).order_by(*place).limit(1)
+    row = connection.execute(query).one_or_none()
+    while row is not None:
+        found.append(Space(*row))
+        behind = sa.tuple_(*place) > sa.tuple_(*(sa.literal(each) for each in row))
+        row = connection.execute(query.where(behind)).one_or_none()
+    return found
+
+
+def _properties_in(connection: sa.Connection, space: Space) -> list[str]:
+    name = ignored_values.c.property
+    query = sa.select(name).where(within(ignored_values, space)).distinct()
+    return [row[0] for row in connection.execute(query)]
+
+
+def _delete_oldest(
+    connection: sa.Connection, table: sa.Table, space: Space, received_before_us: int, at_most: int
+) -> int:
+    columns = list(table.primary_key.columns)
+    oldest = (
+        sa.select(*columns, table.c.received_at_us)
+        .where(within(table, space))
+        .order_by(table.c.request_id, table.c.item)
+        .limit(at_most)
+        .subquery()
+    )
+    old = sa.select(*(oldest.c[column.name] for column in columns)).where(oldest.c.received_at_us < received_before_us)
+    return connection.execute(sa.delete(table).where(sa.tuple_(*columns).in_(old))).rowcount
+
+
+def _delete_ignored(
+    connection: sa.Connection, of: tuple[Space, str], received_before_us: int, kept: int, at_most: int
+) -> int:
+    space, name = of
+    table = ignored_values
+    columns = list(table.primary_key.columns)
+    mine = sa.select(*columns).where(within(table, space), table.c.property == name)
+    old = mine.where(table.c.received_at_us < received_before_us).limit(at_most)
+    deleted = connection.execute(sa.delete(table).where(sa.tuple_(*columns).in_(old))).rowcount
+    newest_first = [table.c.request_id.desc(), table.c.item.desc(), table.c.operation.desc()]
+    beyond = mine.order_by(*newest_first).limit(at_most - deleted).offset(kept)
+    return deleted + connection.execute(sa.delete(table).where(sa.tuple_(*columns).in_(beyond))).rowcount

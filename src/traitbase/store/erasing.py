@@ -1,0 +1,75 @@
+"""Erasing in a relational database: every row in which a person can be recognised, in one transaction."""
+
+from __future__ import annotations
+
+import msgspec
+import sqlalchemy as sa
+
+from traitbase.domain.spaces import Environment
+from traitbase.services.ports import ErasedPerson, Erasure
+from traitbase.store.database import Database, within
+from traitbase.store.tables import changes, erasures, ignored_values, kept_aside, profiles, suppressions
+
+
+def erase(database: Database, connection: sa.Connection, erasure: Erasure) -> None:
+    """Erase what is known of some ids (their profiles' rows are deleted by the caller), and write the receipt."""
+    counts = {
+        "profiles": len(erasure.people),
+        "aliases": len(erasure.distinct_ids) - len(erasure.people),
+        "changes": _delete(database, connection, changes, erasure),
+        "ignored_values": _delete(database, connection, ignored_values, erasure),
+        "kept_aside": _delete(database, connection, kept_aside, erasure),
+        "suppressions": _erase_suppressions(database, connection, erasure),
+    }
+    row = {
+        "workspace_id": erasure.space.workspace_id,
+        "environment": erasure.space.environment,
+        "request_id": erasure.request_id,
+        "erased_at_us": erasure.erased_at_us,
+        "key_id": erasure.key_id,
+        "counts": msgspec.json.encode(counts).decode(),
+    }
+    connection.execute(sa.insert(erasures).values(row))
+
+
+def _delete(database: Database, connection: sa.Connection, table: sa.Table, erasure: Erasure) -> int:
+    is_named, pass_list = database.any_of(table.c.distinct_id)
+    statement = sa.delete(table).where(within(table, erasure.space), is_named)
+    return connection.execute(statement, {"values": pass_list(erasure.distinct_ids)}).rowcount
+
+
+def _erase_suppressions(database: Database, connection: sa.Connection, erasure: Erasure) -> int:
+    """Take names and destinations out of suppressions; what they protect, they protect on, by digest.
+
+    Suppressions count in both environments: who is a profile in the other one, too, keeps them.
+    """
+    elsewhere = _ids_elsewhere(database, connection, erasure)
+    changed = 0
+    for person in erasure.people:
+        if elsewhere.isdisjoint(person.distinct_ids):
+            changed += _unname(database, connection, erasure.space.workspace_id, person)
+    return changed
+
+
+def _unname(database: Database, connection: sa.Connection, workspace_id: str, person: ErasedPerson) -> int:
+    is_named, pass_list = database.any_of(suppressions.c.distinct_id)
+    ids = {"values": pass_list(person.distinct_ids)}
+    mine = suppressions.c.workspace_id == workspace_id
+    changed = 0
+    for channel, digest in person.digests:
+        on_channel = suppressions.c.channel == channel
+        by_destination = [mine, on_channel, suppressions.c.digest == digest, suppressions.c.destination.is_not(None)]
+        statement = sa.update(suppressions).where(*by_destination).values(destination=None)
+        changed += connection.execute(statement).rowcount
+        by_id = sa.update(suppressions).where(mine, on_channel, is_named).values(distinct_id=None, digest=digest)
+        changed += connection.execute(by_id, ids).rowcount
+    return changed + connection.execute(sa.delete(suppressions).where(mine, is_named), ids).rowcount
+
+
+def _ids_elsewhere(database: Database, connection: sa.Connection, erasure: Erasure) -> set[str]:
+    other = Environment.TEST if erasure.space.environment == Environment.LIVE else Environment.LIVE
+    is_named, pass_list = database.any_of(profiles.c.distinct_id)
+    query = sa.select(profiles.c.distinct_id).where(
+        profiles.c.workspace_id == erasure.space.workspace_id, profiles.c.environment == other.value, is_named
+    )
+    return {row[0] for row in connection.execute(query, {"values": pass_list(erasure.distinct_ids)})}
