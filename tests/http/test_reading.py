@@ -35,7 +35,23 @@ def test_it_shows_a_profile_with_its_times(ada):
     first = ada.get(f"profiles/{me}").json
     ada.post("set", {"distinct_id": me, "$set": {"a": 2}})
     second = ada.get(f"profiles/{me}").json
-    assert set(first) == {"distinct_id", "profile_id", "version", "properties", "created_at", "updated_at"}
+    assert {**first, "profile_id": "", "created_at": "", "updated_at": ""} == {
+        "distinct_id": me,
+        "profile_id": "",
+        "version": "live",
+        "name": None,
+        "status": 1,
+        "timezone": None,
+        "timezone_offset": None,
+        "country_code": None,
+        "channel": {},
+        "channel_raw": {},
+        "properties": {"a": 1},
+        "id_list": [],
+        "aliases": [],
+        "created_at": "",
+        "updated_at": "",
+    }
     assert first["created_at"] == first["updated_at"] == second["created_at"] < second["updated_at"]
     assert first["profile_id"] == second["profile_id"]
     assert len(first["profile_id"]) == 24

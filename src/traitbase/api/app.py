@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import structlog
@@ -19,11 +21,14 @@ from starlette.staticfiles import StaticFiles
 
 import traitbase
 from traitbase.api.auth import Gate
+from traitbase.api.editing import Edits
 from traitbase.api.errors import answer_to
 from traitbase.api.metrics import Metrics, exposition
 from traitbase.api.openapi import describe
+from traitbase.api.profiles import ProfileParts, profile_routes
 from traitbase.api.properties import AsgiScope, PropertyEndpoints, Send, find_call
-from traitbase.api.reading import admit, reading_routes
+from traitbase.api.reading import reading_routes
+from traitbase.api.spaces import SLASH, admit, id_in
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
 from traitbase.domain.spaces import Space
@@ -52,6 +57,7 @@ class AppParts:
     queue_updates: int = 20_000
     queue_bytes: int = 64 * 1024 * 1024
     receipt_days: float = 7
+    history_days: float = 30
 
 
 class TraitbaseApp:
@@ -61,13 +67,14 @@ class TraitbaseApp:
         self._parts = parts
         self._metrics = Metrics()
         self._gate = Gate(parts.store, now_us=parts.now_us)
-        ingest = Ingest(parts.store, new_profile_id=parts.new_profile_id)
+        ingest = Ingest(parts.store, new_profile_id=parts.new_profile_id, keeps_history=parts.history_days > 0)
         self._writer = GroupCommitWriter(
             ingest, self._metrics, updates_max=parts.queue_updates, bytes_max=parts.queue_bytes
         )
         self.properties = PropertyEndpoints(
             self._gate, self._writer, self._metrics, now_us=parts.now_us, new_request_id=parts.new_request_id
         )
+        self._edits = Edits(self._writer, now_us=parts.now_us, new_request_id=parts.new_request_id)
         self._rest = self._build_rest()
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -85,8 +92,8 @@ class TraitbaseApp:
         if call is not None and call.exists:
             message = f"{scope['method']} is not allowed here: {call.endpoint} takes POST"
             answer = _plain_answer(405, message, {"allow": "POST"})
-        elif raw_path.endswith(b"/") and raw_path != b"/":
-            scope = {**scope, "path": scope["path"].removesuffix("/"), "raw_path": raw_path.removesuffix(b"/")}
+        else:
+            scope = _routed(scope, raw_path)
         await answer(scope, receive, self._counting(scope, send))
 
     def _counting(self, scope: AsgiScope, send: Send) -> Send:
@@ -109,6 +116,9 @@ class TraitbaseApp:
             lifespan=self._lifespan,
         )
         app.include_router(reading_routes(self._parts.store, self._gate))
+        parts = self._parts
+        profiles = ProfileParts(parts.store, self._gate, self._edits, parts.now_us, parts.history_days)
+        app.include_router(profile_routes(profiles))
         self._add_operation_routes(app)
         _add_docs(app)
         _add_error_answers(app, self._gate)
@@ -163,10 +173,23 @@ class TraitbaseApp:
                 await asyncio.to_thread(self._gate.note_uses)
 
     def _forget_requests(self) -> None:
-        before_us = self._parts.now_us() - int(self._parts.receipt_days * _DAY_US)
+        # Receipt and history are one record, which is kept for as long as either is wanted.
+        kept_days = max(self._parts.receipt_days, self._parts.history_days)
+        before_us = self._parts.now_us() - int(kept_days * _DAY_US)
         # In small steps: each holds the storage's lock for as long as it takes.
         while self._parts.store.forget_requests(received_before_us=before_us, at_most=_FORGET_ROWS) == _FORGET_ROWS:
             pass
+
+
+def _routed(scope: AsgiScope, raw_path: bytes) -> AsgiScope:
+    """Return the scope with the path that is routed: no slash at its end, and those of ids told from dividing ones."""
+    trimmed = raw_path.removesuffix(b"/") if raw_path != b"/" else raw_path
+    if trimmed is raw_path and b"%" not in raw_path:
+        return scope
+    # What stands for an id's slash must not come from outside: no id has control characters, so any other will do.
+    text = trimmed.decode("latin-1").replace("%00", "%01")
+    path = SLASH.join(unquote(part) for part in re.split("%2f", text, flags=re.IGNORECASE))
+    return {**scope, "path": path, "raw_path": trimmed}
 
 
 async def _every(seconds: float, do: Callable[[], None]) -> None:
@@ -218,7 +241,7 @@ def _add_error_answers(app: FastAPI, gate: Gate) -> None:
     @app.exception_handler(HTTPException)
     def unrouted(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404:
-            message = f"there is nothing at {request.url.path}; /docs shows what there is"
+            message = f"there is nothing at {id_in(request.url.path)}; /docs shows what there is"
         elif error.status_code == 405:
             message = f"{request.method} is not allowed here"
         else:

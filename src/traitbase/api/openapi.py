@@ -26,7 +26,7 @@ _SUMMARIES = {
     Operation.UNSET: "Unset properties",
 }
 
-_NAME = {
+NAME_SCHEMA = {
     "type": "string",
     "minLength": 1,
     "maxLength": NAME_MAX_CODE_POINTS,
@@ -53,7 +53,7 @@ PATH_PARAMETERS = [
         "description": "the environment",
     },
 ]
-_IDEMPOTENCY = {
+IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
@@ -68,6 +68,47 @@ _OPERATION = {"enum": [operation.value for operation in Operation]}
 def _object(**members: Any) -> dict[str, Any]:
     return {"type": "object", "required": list(members), "properties": members}
 
+
+_DESTINATIONS = {
+    "type": "object",
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "string"},
+            {
+                "type": "array",
+                "items": _object(
+                    token={"type": "string"}, integration_id={"type": ["string", "null"]}, status={"enum": [0, 1]}
+                ),
+            },
+        ]
+    },
+}
+_PROFILE = _object(
+    distinct_id={"type": "string"},
+    profile_id={"type": "string", "pattern": "^[0-9a-f]{24}$"},
+    version={"enum": ["live", "test"]},
+    name={"type": ["string", "null"]},
+    status={"enum": [0, 1]},
+    timezone={"type": ["string", "null"]},
+    timezone_offset={"type": ["string", "null"], "description": "of now, such as +05:30"},
+    country_code={"type": ["string", "null"], "description": "of the SMS number, ISO 3166-1 alpha-2"},
+    channel={**_DESTINATIONS, "description": "phone numbers grouped to be read"},
+    channel_raw={**_DESTINATIONS, "description": "as it was sent"},
+    properties={
+        "type": "object",
+        "additionalProperties": {
+            "anyOf": [
+                {"type": ["string", "number", "boolean"]},
+                {"type": "array", "items": {"type": ["string", "number"]}},
+            ]
+        },
+        "description": "name and value; numbers are exact, dates as they were sent",
+    },
+    id_list={"type": "array", "items": {"type": "string"}, "description": "profile_ids merged into this one"},
+    aliases={"type": "array", "items": {"type": "string"}, "description": "distinct_ids that lead to this profile"},
+    created_at=_TIME,
+    updated_at=_TIME,
+)
 
 SCHEMAS: dict[str, Any] = {
     "Error": {
@@ -101,22 +142,54 @@ SCHEMAS: dict[str, Any] = {
             "batch": {"type": "array", "items": {"type": "object", "additionalProperties": {"const": "ok"}}},
         },
     },
-    "Profile": _object(
-        distinct_id={"type": "string"},
-        profile_id={"type": "string", "pattern": "^[0-9a-f]{24}$"},
-        version={"enum": ["live", "test"]},
-        properties={
+    "Profile": _PROFILE,
+    "ProfilePage": _object(items={"type": "array", "items": _ref("Profile")}, next_cursor={"type": ["string", "null"]}),
+    "Done": _object(
+        status={"const": "ok"},
+        _message={"type": "string"},
+        request_id={"type": "string", "format": "uuid", "description": "ask for the receipt with it"},
+    ),
+    "Erased": _object(
+        status={"const": "ok"},
+        _message={"type": "string"},
+        request_id={"type": "string", "format": "uuid"},
+        erased={
             "type": "object",
-            "additionalProperties": {
-                "anyOf": [
-                    {"type": ["string", "number", "boolean"]},
-                    {"type": "array", "items": {"type": ["string", "number"]}},
-                ]
-            },
-            "description": "name and value; numbers are exact, dates as they were sent",
+            "additionalProperties": {"type": "integer"},
+            "description": "how much of what was erased; kept as the receipt, without saying of whom",
         },
-        created_at=_TIME,
-        updated_at=_TIME,
+        log_cleared={
+            "type": "boolean",
+            "description": "false: somebody was reading an earlier state; what was erased leaves the log as soon as "
+            "they are done",
+        },
+    ),
+    "History": _object(
+        items={
+            "type": "array",
+            "items": _object(
+                request_id={"type": "string"},
+                at=_TIME,
+                key_id={"type": "string", "description": "the key that was used"},
+                action={"type": "string", "description": "`properties`, `create`, `update`, `merge`, …"},
+                distinct_id={"type": "string", "description": "the id that was used, maybe an alias by now"},
+                changes={
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "property": {"type": "string"},
+                            "attribute": {"type": "string", "description": "`name`, `channel.sms`, …"},
+                            "before": {"description": "null: there was none"},
+                            "after": {"description": "null: there is none"},
+                            "added": {"type": "array", "description": "of a long list: what came"},
+                            "removed": {"type": "array", "description": "of a long list: what went"},
+                        },
+                    },
+                },
+            ),
+        },
+        next_cursor={"type": ["string", "null"]},
     ),
     "Definitions": _object(
         items={
@@ -211,7 +284,7 @@ def _hot_route(summary: str, schema: dict[str, Any], example: Any, accepted: str
     return {
         "tags": ["properties"],
         "summary": summary,
-        "parameters": [*PATH_PARAMETERS, _IDEMPOTENCY],
+        "parameters": [*PATH_PARAMETERS, IDEMPOTENCY],
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}},
         "responses": {
             "202": {"description": "durable and applied", "content": {"application/json": ok}},
@@ -231,19 +304,20 @@ def _distinct_id_schema() -> dict[str, Any]:
     return {"type": "string", "minLength": 1, "maxLength": DISTINCT_ID_MAX_CODE_POINTS}
 
 
-def _payload_schema(operation: Operation) -> dict[str, Any]:
+def payload_schema(operation: Operation) -> dict[str, Any]:
+    """Return the schema of what an operation takes."""
     if operation is Operation.UNSET:
-        return {"type": "array", "minItems": 1, "items": _NAME}
+        return {"type": "array", "minItems": 1, "items": NAME_SCHEMA}
     takes_lists = operation in (Operation.SET, Operation.ONCE)
     value = {"anyOf": [_SCALAR, _LIST]} if takes_lists else _SCALAR
-    return {"type": "object", "minProperties": 1, "propertyNames": _NAME, "additionalProperties": value}
+    return {"type": "object", "minProperties": 1, "propertyNames": NAME_SCHEMA, "additionalProperties": value}
 
 
 def _single_schema(operation: Operation) -> dict[str, Any]:
     return {
         "type": "object",
         "required": ["distinct_id", operation.value],
-        "properties": {"distinct_id": _distinct_id_schema(), operation.value: _payload_schema(operation)},
+        "properties": {"distinct_id": _distinct_id_schema(), operation.value: payload_schema(operation)},
     }
 
 
@@ -252,7 +326,7 @@ def _batch_schema() -> dict[str, Any]:
         "type": "object",
         "minProperties": 1,
         "additionalProperties": False,
-        "properties": {operation.value: _payload_schema(operation) for operation in Operation},
+        "properties": {operation.value: payload_schema(operation) for operation in Operation},
     }
     item = {
         "type": "object",

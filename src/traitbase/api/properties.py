@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,15 +13,16 @@ import structlog
 from traitbase.api.auth import Gate
 from traitbase.api.bodies import ClientGone, Headers, Receive, read_body
 from traitbase.api.errors import answer_to
+from traitbase.api.idempotency import header_once, key_for
 from traitbase.api.metrics import Metrics
 from traitbase.api.writer import GroupCommitWriter
-from traitbase.domain.errors import Fault, InvalidInput, NotFound, TraitbaseError
+from traitbase.domain.errors import NotFound, TraitbaseError
 from traitbase.domain.json_text import read_json
 from traitbase.domain.keys import Scope
 from traitbase.domain.spaces import Environment, Space
 from traitbase.domain.updates import Operation, Update, parse_batch, parse_single
 from traitbase.domain.values import JsonValue
-from traitbase.services.ingest import IdempotencyKey, Submission
+from traitbase.services.ingest import Submission
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiScope = MutableMapping[str, Any]
@@ -98,10 +98,10 @@ class PropertyEndpoints:
         headers: Headers = scope["headers"]
         extra: Headers = ()
         try:
-            key_id = self.admit(call, _value_of(b"authorization", headers), client[0] if client else None)
+            key_id = self.admit(call, header_once(b"authorization", headers), client[0] if client else None)
             body = await read_body(receive, headers)
             settled: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            token = _value_of(b"idempotency-key", headers)
+            token = header_once(b"idempotency-key", headers)
             self.accept(call, body, token, key_id=key_id, settled=_into(settled))
             status, body = 202, await settled
         except ClientGone:
@@ -138,7 +138,7 @@ class PropertyEndpoints:
             self._new_request_id(),
             self._now_us(),
             key_id,
-            None if idempotency_key is None else _idempotency_key(idempotency_key, call.endpoint, body),
+            None if idempotency_key is None else key_for(idempotency_key, call.endpoint, body),
         )
         parsed = updates if call.endpoint == BATCH_ENDPOINT else None
 
@@ -177,14 +177,6 @@ def _accepted(request_id: str, updates: Sequence[Update] | None) -> bytes:
     return b'{"request_id":"%s","batch":[%s]}' % (request_id.encode(), items)
 
 
-def _value_of(name: bytes, headers: Headers) -> bytes | None:
-    values = [value for header, value in headers if header == name]
-    if len(values) > 1:
-        fault = Fault(name.decode().title(), "expected once, and it was sent several times")
-        raise InvalidInput(f"header {fault.path}: {fault.message}", faults=(fault,))
-    return values[0] if values else None
-
-
 def _parse(endpoint: str, sent: JsonValue) -> Sequence[Update]:
     if endpoint == BATCH_ENDPOINT:
         return parse_batch(sent)
@@ -201,11 +193,3 @@ def _item_answer(update: Update) -> bytes:
         answer = msgspec.json.encode({operation.value: "ok" for operation in operations})
         _item_answers[operations] = answer
     return answer
-
-
-def _idempotency_key(token: bytes, endpoint: str, body: bytes) -> IdempotencyKey:
-    if not (1 <= len(token) <= 255 and all(0x20 <= byte <= 0x7E for byte in token)):
-        fault = Fault("Idempotency-Key", "expected 1 to 255 printable ASCII characters")
-        raise InvalidInput(f"header {fault.path}: {fault.message}", faults=(fault,))
-    digest = hashlib.sha256(endpoint.encode() + b"\n" + body).hexdigest()
-    return IdempotencyKey(hashlib.sha256(token).hexdigest(), digest)

@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 
+from traitbase.api.cursors import cursor_of
+from traitbase.domain.attributes import country_code, shown_destinations, timezone_offset
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import written
+from traitbase.services.history import HistoryPage
 from traitbase.services.ports import DefinitionRow
 from traitbase.services.profiles import ProfileView
 from traitbase.services.receipts import Receipt
@@ -17,7 +20,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-def encode(answer: dict[str, Any]) -> bytes:
+def encode(answer: Any) -> bytes:
     """Return an answer as JSON (UTF-8)."""
     return _encoder.encode(answer)
 
@@ -28,16 +31,56 @@ def time_of(at_us: int) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
 
-def profile_answer(space: Space, profile: ProfileView) -> dict[str, Any]:
-    """Return the answer to `GET …/profiles/{distinct_id}`."""
+def profile_answer(
+    space: Space, profile: ProfileView, *, now_us: int, columns: tuple[str, ...] | None = None
+) -> dict[str, Any]:
+    """Return a profile as `GET …/profiles/{distinct_id}` shows it; with `columns`, only those of its properties."""
+    attributes, held = profile.attributes, profile.properties
+    if columns is not None:
+        held = {name: held[name] for name in columns if name in held}
     return {
         "distinct_id": profile.distinct_id,
         "profile_id": profile.profile_id,
         "version": space.environment,
-        "properties": {name: written(value) for name, value in profile.properties.items()},
+        "name": attributes.name,
+        "status": attributes.status,
+        "timezone": attributes.timezone,
+        "timezone_offset": timezone_offset(attributes, now_us=now_us),
+        "country_code": country_code(attributes),
+        "channel": shown_destinations(attributes.channel),
+        "channel_raw": attributes.channel,
+        "properties": {name: written(value) for name, value in held.items()},
+        "id_list": attributes.id_list,
+        "aliases": attributes.aliases,
         "created_at": time_of(profile.created_at_us),
         "updated_at": time_of(profile.updated_at_us),
     }
+
+
+def history_answer(page: HistoryPage) -> dict[str, Any]:
+    """Return the answer to `GET …/profiles/{distinct_id}/history`."""
+    return {
+        "items": [
+            {
+                "request_id": entry.request_id,
+                "at": time_of(entry.at_us),
+                "key_id": entry.key_id,
+                "action": entry.action,
+                "distinct_id": entry.distinct_id,
+                "changes": [_effect_answer(name, effect) for name, effect in entry.effects.items()],
+            }
+            for entry in page.entries
+        ],
+        "next_cursor": None if page.before is None else cursor_of(page.before),
+    }
+
+
+def _effect_answer(name: str, effect: Any) -> dict[str, Any]:
+    of = {"attribute": name[1:]} if name.startswith("$") else {"property": name}
+    if isinstance(effect, dict):
+        added, removed = written(effect["added"]), written(effect["removed"])
+        return {**of, "added": added, "removed": removed, "size": effect["size"]}
+    return {**of, "before": written(effect[0]), "after": written(effect[1])}
 
 
 def definition_answer(row: DefinitionRow) -> dict[str, Any]:
@@ -53,7 +96,7 @@ def definition_answer(row: DefinitionRow) -> dict[str, Any]:
 
 def receipt_answer(receipt: Receipt) -> dict[str, Any]:
     """Return the answer to `GET …/requests/{request_id}`."""
-    return {
+    answer: dict[str, Any] = {
         "request_id": receipt.request_id,
         "received_at": time_of(receipt.received_at_us),
         "items": [
@@ -61,7 +104,11 @@ def receipt_answer(receipt: Receipt) -> dict[str, Any]:
                 "distinct_id": item.distinct_id,
                 "applied": [{"operation": entry.operation.value, "property": entry.property} for entry in item.applied],
                 "ignored": item.ignored,
+                **({} if item.action is None else {"action": item.action}),
             }
             for item in receipt.items
         ],
     }
+    if receipt.erased is not None:
+        answer["erased"] = receipt.erased
+    return answer

@@ -153,7 +153,7 @@ class GroupCommitWriter:
         the statements take, and those are quicker run right here.
         """
         write: Callable[[], None] = functools.partial(self._write, group)
-        if len(group.rows.changes) <= _STAGED_ON_LOOP_MAX:
+        if len(group.rows.changes) <= _STAGED_ON_LOOP_MAX and not group.rows.erasures:
             # Where somebody else is writing, the thread waits for them; it meets the fault again if it is another.
             with contextlib.suppress(Conflict, Refused):
                 write = self._ingest.commit if self._ingest.stage(group) else _nothing

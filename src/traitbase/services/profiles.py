@@ -1,13 +1,20 @@
-"""Reading profiles."""
+"""Reading profiles: one by any of its ids, pages of them in order, and searches."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from traitbase.domain.attributes import Attributes, decode_attributes
 from traitbase.domain.errors import NotFound
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import Value, decode_properties
-from traitbase.services.ports import Store
+from traitbase.services.ports import ProfileOrder, ProfileRow, SearchField, Store
+
+_HOPS_MAX = 20
+_SCANNED_A_PAGE = 5_000
+_FIELDS = tuple(SearchField)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +24,120 @@ class ProfileView:
     distinct_id: str
     profile_id: str
     properties: dict[str, Value]
+    attributes: Attributes
     created_at_us: int
     updated_at_us: int
 
 
+class Page(NamedTuple):
+    """Some profiles in order, and from where to go on (None: that was all)."""
+
+    profiles: tuple[ProfileView, ...]
+    after: tuple[int, str] | None
+
+
+class SearchPlace(NamedTuple):
+    """How far a search has come: the field it is at, and the last value and id there."""
+
+    field: SearchField
+    value: str
+    distinct_id: str
+
+
+class Found(NamedTuple):
+    """Some profiles that a search found, and from where to go on (None: that was all)."""
+
+    profiles: tuple[ProfileView, ...]
+    after: SearchPlace | None
+
+
+def find_profile(store: Store, space: Space, distinct_id: str) -> ProfileView | None:
+    """Return the profile that an id leads to, or None."""
+    for _ in range(_HOPS_MAX):
+        rows = store.find_profiles(space, [distinct_id])
+        if not rows:
+            return None
+        if rows[0].alias_of is None:
+            return view_of(rows[0])
+        distinct_id = rows[0].alias_of
+    return None
+
+
 def get_profile(store: Store, space: Space, distinct_id: str) -> ProfileView:
-    """Return a profile. Raises NotFound."""
-    rows = store.find_profiles(space, [distinct_id])
-    if not rows:
+    """Return the profile that an id leads to. Raises NotFound."""
+    profile = find_profile(store, space, distinct_id)
+    if profile is None:
         raise NotFound("incorrect/non existing distinct_id provided", code="profile_not_found")
-    row = rows[0]
-    properties = decode_properties(row.document)
-    return ProfileView(row.distinct_id, row.profile_id, properties, row.created_at_us, row.updated_at_us)
+    return profile
+
+
+def list_profiles(
+    store: Store, space: Space, order: ProfileOrder, *, after: tuple[int, str] | None, limit: int
+) -> Page:
+    """Return up to `limit` profiles in that order, from behind `after`.
+
+    Every profile that is there from the first page to the last is on exactly one of them, whatever is added meanwhile.
+    """
+    rows = store.list_profiles(space, order, after=after, limit=limit + 1)
+    shown = rows[:limit]
+    more = (shown[-1].created_at_us, shown[-1].distinct_id) if len(rows) > limit else None
+    return Page(tuple(map(view_of, shown)), more)
+
+
+def search_profiles(store: Store, space: Space, sought: str, *, after: SearchPlace | None, limit: int) -> Found:
+    """Return up to `limit` profiles whose distinct_id, name or email address begins so (name, email: without case).
+
+    Those found by their id come first, then by name, then by address; each once. A page may be shorter although more
+    follow: a search does not look at more than some thousand profiles at a time.
+    """
+    prefixes = {field: sought if field is SearchField.DISTINCT_ID else sought.casefold() for field in _FIELDS}
+    found: list[ProfileView] = []
+    scanned = 0
+    fields = _FIELDS if after is None else _FIELDS[_FIELDS.index(after.field) :]
+    for field in fields:
+        place = after[1:] if after is not None and after.field is field else None
+        while True:
+            wanted = limit - len(found) + 1
+            rows = store.search_profiles(space, field, prefixes[field], after=place, limit=wanted)
+            for value, row in rows:
+                if len(found) == limit or scanned >= _SCANNED_A_PAGE:
+                    return Found(tuple(found), after)
+                scanned += 1
+                place = (value, row.distinct_id)
+                after = SearchPlace(field, *place)
+                profile = view_of(row)
+                if not any(_begins(profile, earlier, prefixes[earlier]) for earlier in _before(field)):
+                    found.append(profile)
+            if len(rows) < wanted:
+                break
+    return Found(tuple(found), None)
+
+
+def view_of(row: ProfileRow) -> ProfileView:
+    """Return a stored profile as its readers see it."""
+    return ProfileView(
+        row.distinct_id,
+        row.profile_id,
+        decode_properties(row.document),
+        decode_attributes(row.attributes),
+        row.created_at_us,
+        row.updated_at_us,
+    )
+
+
+def _before(field: SearchField) -> Iterable[SearchField]:
+    return _FIELDS[: _FIELDS.index(field)]
+
+
+def _begins(profile: ProfileView, field: SearchField, prefix: str) -> bool:
+    return (_SOUGHT[field](profile) or "").startswith(prefix)
+
+
+def _name_of(profile: ProfileView) -> str | None:
+    return None if profile.attributes.name is None else profile.attributes.name.casefold()
+
+
+_SOUGHT: dict[SearchField, Callable[[ProfileView], str | None]] = {
+    SearchField.DISTINCT_ID: lambda profile: profile.distinct_id,
+    SearchField.NAME: _name_of,
+}

@@ -1,0 +1,33 @@
+"""Cursors: where a listing goes on, as text that callers pass back unchanged and need not understand."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import NoReturn, TypeVar
+
+import msgspec
+
+from traitbase.domain.errors import Fault, InvalidInput
+
+_Place = TypeVar("_Place")
+
+
+def cursor_of(place: object) -> str:
+    """Return the cursor for a place (anything that JSON can carry)."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def place_in(cursor: str, kind: type[_Place]) -> _Place:
+    """Return the place of a cursor. Raises InvalidInput for what is no cursor of that kind."""
+    try:
+        text = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return msgspec.json.decode(text, type=kind)
+    except (binascii.Error, UnicodeError, ValueError):
+        refuse_cursor()
+
+
+def refuse_cursor() -> NoReturn:
+    """Raise InvalidInput for a cursor that does not belong to the question."""
+    message = "expected the next_cursor of an answer to the same question, unchanged"
+    raise InvalidInput(f"cursor: {message}", faults=(Fault("cursor", message),), code="invalid_cursor")

@@ -1,0 +1,57 @@
+"""Taking edits from requests to the group-commit writer, and waiting until they are durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from fastapi import Request
+
+from traitbase.api.bodies import read_body
+from traitbase.api.idempotency import idempotency_key
+from traitbase.api.writer import GroupCommitWriter
+from traitbase.domain.edits import Edit
+from traitbase.domain.json_text import read_json
+from traitbase.domain.spaces import Space
+from traitbase.domain.values import JsonValue
+from traitbase.services.ingest import Submission
+
+_LEAST_BYTES = 256
+"""What an edit counts for in the queue at the least."""
+
+
+class Edits:
+    """The way of edits to the writer."""
+
+    def __init__(
+        self, writer: GroupCommitWriter, *, now_us: Callable[[], int], new_request_id: Callable[[], str]
+    ) -> None:
+        self._writer = writer
+        self._now_us = now_us
+        self._new_request_id = new_request_id
+
+    async def submit(self, request: Request, space: Space, edit: Edit, *, key_id: str, size: int) -> str:
+        """Return the request id once the edit is durable and visible; that of the first request for a replay.
+
+        Raises what the edit raises (InvalidInput, NotFound), and Conflict and Refused as the writer does.
+        """
+        token = idempotency_key(request.headers.raw, f"{request.method} {request.url.path}", repr(edit).encode())
+        settled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def answer(outcome: str | Exception) -> None:
+            if settled.done():  # nobody waits any more
+                return
+            if isinstance(outcome, str):
+                settled.set_result(outcome)
+            else:
+                settled.set_exception(outcome)
+
+        submission = Submission(space, (), self._new_request_id(), self._now_us(), key_id, token, edit)
+        self._writer.submit(submission, size=max(size, _LEAST_BYTES), settled=answer)
+        return await settled
+
+
+async def read_json_body(request: Request) -> tuple[JsonValue, int]:
+    """Return the decoded body of a request and its size. Raises InvalidInput and Refused, as the hot routes do."""
+    body = await read_body(request.receive, request.headers.raw)
+    return read_json(body), len(body)

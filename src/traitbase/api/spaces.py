@@ -1,0 +1,60 @@
+"""What routes share: the space and the ids in a path, who is asking, and how an answer is sent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Path, Request, Response
+
+from traitbase.api import wire
+from traitbase.api.auth import Gate
+from traitbase.api.openapi import COMMON_ERRORS, error_answer
+from traitbase.domain.keys import ApiKey, Scope
+from traitbase.domain.spaces import Environment, Space
+
+BASE = "/v1/{WSID}/{version}"
+SLASH = "\0"
+"""Stands in routed paths for a slash that was sent as `%2F`: it belongs to an id, and divides nothing."""
+
+WorkspaceId = Annotated[str, Path(alias="WSID", description="the workspace's id")]
+Version = Annotated[Environment, Path(description="the environment")]
+
+
+def id_in(part: str) -> str:
+    """Return the id that a part of a routed path stands for."""
+    return part.replace(SLASH, "/")
+
+
+def admit(gate: Gate, request: Request, space: Space, *, needed: Scope | None) -> ApiKey:
+    """Return the key of a request. Raises Refused as `Gate.admit` does."""
+    client = request.client.host if request.client else None
+    header = request.headers.get("authorization")
+    authorization = None if header is None else header.encode("latin-1")
+    return gate.admit(authorization, space=space, client=client, needed=needed)
+
+
+def answers(extra: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """Return the description of a route's answers: these, and those that any route may give."""
+    common: dict[int | str, dict[str, Any]] = {"404": error_answer("no such path", "there is nothing at …")}
+    common.update(COMMON_ERRORS)
+    common.update(extra)
+    return common
+
+
+def body_answers(extra: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """Return the same for a route that reads a body and writes."""
+    return answers(
+        {
+            "409": error_answer("the Idempotency-Key was used for another request", "Idempotency-Key was used …"),
+            "413": error_answer("more than 10 MB, also when decompressed", "a body has at most 10 MB, …"),
+            "415": error_answer(
+                "a Content-Encoding that is not supported", "Content-Encoding 'br' is not supported; …"
+            ),
+            **extra,
+        }
+    )
+
+
+def json_answer(answer: Any, *, status: int = 200) -> Response:
+    """Return an answer as JSON."""
+    return Response(wire.encode(answer), status_code=status, media_type="application/json")
