@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from store.backends import LIVE
+from traitbase.domain.edits import Edit
 from traitbase.domain.spaces import Space
 from traitbase.domain.updates import parse_item
 from traitbase.domain.values import decode_properties
@@ -25,8 +26,8 @@ def new_profile_id() -> str:
     return f"profile {next(_profile_numbers)}"
 
 
-def ingest_on(store: Store) -> Ingest:
-    return Ingest(store, new_profile_id=new_profile_id)
+def ingest_on(store: Store, *, keeps_history: bool = True) -> Ingest:
+    return Ingest(store, new_profile_id=new_profile_id, keeps_history=keeps_history)
 
 
 def sent(
@@ -41,10 +42,30 @@ def sent(
     return Submission(
         space=space,
         updates=[parse_item({"distinct_id": distinct_id, "action": action}) for distinct_id, action in items],
-        request_id=request_id or f"request {next(_request_numbers)}",
+        request_id=request_id or f"request {next(_request_numbers):06}",
         received_at_us=at_us,
         key_id="key_1",
         idempotency=None if key is None else IdempotencyKey(key, digest),
+    )
+
+
+def asked(
+    edit: Edit,
+    *,
+    space: Space = LIVE,
+    at_us: int = NOW_US,
+    key: str | None = None,
+    digest: str = "digest",
+) -> Submission:
+    """Return a submission of an edit."""
+    return Submission(
+        space=space,
+        updates=(),
+        request_id=f"request {next(_request_numbers):06}",
+        received_at_us=at_us,
+        key_id="key_1",
+        idempotency=None if key is None else IdempotencyKey(key, digest),
+        edit=edit,
     )
 
 

@@ -419,7 +419,10 @@ def test_forgets_requests_of_a_certain_age_some_at_a_time(store, session):
     assert len(store.find_changes(LIVE, "r1")) == 3
     deleted += [store.forget_requests(received_before_us=200, at_most=2) for _ in range(3)]
     assert deleted == [2, 2, 1, 0]
+    assert contents(store) == ([profile_row()], (0, []), sorted(keys), [[], [new]])
+    assert store.forget_idempotency(created_before_us=200) == 1
     assert contents(store) == ([profile_row()], (0, []), [keys[1]], [[], [new]])
+    assert store.forget_idempotency(created_before_us=200) == 0
 
 
 # --- spaces, odd characters, housekeeping ---

@@ -32,7 +32,7 @@ from traitbase.api.spaces import SLASH, admit, id_in
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
 from traitbase.domain.spaces import Space
-from traitbase.services.ingest import Ingest
+from traitbase.services.ingest import IDEMPOTENCY_US, Ingest
 from traitbase.services.ports import Store
 
 _TIDY_SECONDS = 0.5
@@ -158,6 +158,8 @@ class TraitbaseApp:
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         self._writer.start()
         chores = [
+            # A server that was killed between an erasure and the emptying of the log left that to the next one.
+            asyncio.create_task(asyncio.to_thread(self._parts.store.clear_traces, wait_seconds=0)),
             asyncio.create_task(_every(_TIDY_SECONDS, self._parts.store.tidy)),
             asyncio.create_task(_every(_KEY_USES_SECONDS, self._gate.note_uses)),
             asyncio.create_task(_every(_FORGET_SECONDS, self._forget_requests)),
@@ -174,11 +176,13 @@ class TraitbaseApp:
 
     def _forget_requests(self) -> None:
         # Receipt and history are one record, which is kept for as long as either is wanted.
+        store, now_us = self._parts.store, self._parts.now_us()
         kept_days = max(self._parts.receipt_days, self._parts.history_days)
-        before_us = self._parts.now_us() - int(kept_days * _DAY_US)
+        before_us = now_us - int(kept_days * _DAY_US)
         # In small steps: each holds the storage's lock for as long as it takes.
-        while self._parts.store.forget_requests(received_before_us=before_us, at_most=_FORGET_ROWS) == _FORGET_ROWS:
+        while store.forget_requests(received_before_us=before_us, at_most=_FORGET_ROWS) == _FORGET_ROWS:
             pass
+        store.forget_idempotency(created_before_us=now_us - 2 * IDEMPOTENCY_US)
 
 
 def _routed(scope: AsgiScope, raw_path: bytes) -> AsgiScope:

@@ -320,7 +320,10 @@ class Store(Protocol):
         """Return up to `limit` ignored values of a property, newest first, from before (request, item, operation)."""
 
     def forget_requests(self, *, received_before_us: int, at_most: int) -> int:
-        """Delete up to that many changes received earlier, and all idempotency keys of that age. Returns how many."""
+        """Delete up to that many changes received earlier. Returns how many."""
+
+    def forget_idempotency(self, *, created_before_us: int) -> int:
+        """Delete the idempotency keys that were used earlier. Returns how many."""
 
     def forget_ignored_values(self, *, received_before_us: int, kept_a_property: int, at_most: int) -> int:
         """Delete up to that many ignored values received earlier, or beyond the newest of their property."""

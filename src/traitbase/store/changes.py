@@ -75,17 +75,21 @@ class ChangeQueries:
             return [IgnoredRow._make(row) for row in connection.execute(query)]
 
     def forget_requests(self, *, received_before_us: int, at_most: int) -> int:
-        """Delete up to that many changes received earlier, and all idempotency keys of that age. Returns how many.
+        """Delete up to that many changes received earlier. Returns how many.
 
         Looks at the oldest of each space only: request ids grow with time, and a table of many days is long.
         """
         deleted = 0
         with self._database.writing() as connection:
-            statement = sa.delete(idempotency_keys).where(idempotency_keys.c.created_at_us < received_before_us)
-            connection.execute(statement)
             for space in _spaces_in(connection, changes):
                 deleted += _delete_oldest(connection, changes, space, received_before_us, at_most - deleted)
         return deleted
+
+    def forget_idempotency(self, *, created_before_us: int) -> int:
+        """Delete the idempotency keys that were used earlier. Returns how many."""
+        statement = sa.delete(idempotency_keys).where(idempotency_keys.c.created_at_us < created_before_us)
+        with self._database.writing() as connection:
+            return connection.execute(statement).rowcount
 
     def forget_ignored_values(self, *, received_before_us: int, kept_a_property: int, at_most: int) -> int:
         """Delete up to that many ignored values received earlier, or beyond the newest of their property."""

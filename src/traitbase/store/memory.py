@@ -174,10 +174,14 @@ class MemoryStore:
                 old = [row for row in rows if row.received_at_us < received_before_us][: at_most - deleted]
                 deleted += len(old)
                 self.tables.changes[key] = [row for row in rows if row not in old]
-            for token, row in list(self.tables.idempotency.items()):
-                if row.created_at_us < received_before_us:
-                    del self.tables.idempotency[token]
         return deleted
+
+    def forget_idempotency(self, *, created_before_us: int) -> int:
+        with self.lock:
+            old = [key for key, row in self.tables.idempotency.items() if row.created_at_us < created_before_us]
+            for key in old:
+                del self.tables.idempotency[key]
+        return len(old)
 
     def open_session(self) -> WriteSession:
         return _MemorySession(self)
@@ -286,7 +290,8 @@ class _MemorySession:
 
     def _take_away(self, rows: WriteSet) -> None:
         tables = self._store.tables
-        for key in [*(row[:3] for row in rows.deleted), *rows.deleted_aliases]:
+        aliases = [key for key in rows.deleted_aliases if key in tables.profiles and tables.profiles[key].alias_of]
+        for key in [*(row[:3] for row in rows.deleted), *aliases]:
             tables.profiles.pop(key, None)
             tables.search_keys.pop(key, None)
         for erasure in rows.erasures:

@@ -16,8 +16,8 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION = sa.table("alembic_version", sa.column("version_num", sa.Text))
 
 
-def migrate(connection: Connection) -> None:
-    """Run the missing steps in the transaction that is open on the connection.
+def migrate(connection: Connection) -> str | None:
+    """Run the missing steps in the transaction that is open on the connection. Return the version before.
 
     Raises Refused if the database has been migrated by a newer release: an older one must not write to it.
     """
@@ -26,6 +26,7 @@ def migrate(connection: Connection) -> None:
         current = connection.execute(sa.select(_VERSION.c.version_num)).scalar_one_or_none()
     if current != HEAD:
         _run_steps(connection, current)
+    return current
 
 
 def _run_steps(connection: Connection, current: str | None) -> None:

@@ -33,9 +33,9 @@ _WORTH_COPYING_FRAMES = 32_768  # 64 MB
 _LONG_LOG_FRAMES = 65_536
 _COPY_SECONDS = (1.0, 10.0)
 _ASKS_ONCE = "traitbase_asks_once"
+_BEFORE_ERASURES = "0001"  # the schema of releases that left deleted text in free space
 _LOCK_POLL_SECONDS = (0.0005, 0.002)
 _WRITING_PATIENCE_SECONDS = 15.0
-_CLEARING_POLL_SECONDS = 0.05
 _OPENING_PATIENCE_SECONDS = 5.0
 
 
@@ -46,7 +46,9 @@ def open_sqlite(path: Path) -> SqlStore:
     """
     database = SqliteDatabase(path)
     with database.writing() as connection:
-        migrate(connection)
+        before = migrate(connection)
+    if before == _BEFORE_ERASURES:
+        database.rewrite()
     return SqlStore(database)
 
 
@@ -58,6 +60,7 @@ class SqliteDatabase:
         self._tidying = threading.Lock()
         self._clearing = threading.Lock()
         self._cleared_since = float("-inf")
+        self._owes_clearing = False
         self._copied_frames = 0
         self._copied_at_bytes = 0
         self._copied_at = self._copy_next_at = time.monotonic()
@@ -70,6 +73,11 @@ class SqliteDatabase:
             connect_args={"check_same_thread": False, "timeout": 5.0, "cached_statements": 256},
         )
         sa.event.listen(self.engine, "connect", _prepare_connection)
+
+    def rewrite(self) -> None:
+        """Write the whole file anew, without what releases left in it that did not overwrite what they deleted."""
+        with self.reading() as connection:
+            _driver_connection(connection).execute("VACUUM")
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -98,9 +106,7 @@ class SqliteDatabase:
         this one looks every millisecond or so.
         """
         driver = _driver_connection(connection)
-        if not connection.info.get(_ASKS_ONCE):
-            driver.execute("PRAGMA busy_timeout = 0")
-            connection.info[_ASKS_ONCE] = True  # stays with the connection, also through the pool
+        self._ask_once(connection)
         deadline = time.monotonic() + wait_seconds
         while True:
             try:
@@ -144,6 +150,8 @@ class SqliteDatabase:
         A passive checkpoint never makes a writer wait, but it cannot start the log over while pages keep coming. So
         a second one follows when little is left, and the next writer begins at the front of the log.
         """
+        if self._owes_clearing:
+            self.clear_traces(wait_seconds=0)
         if not self._tidying.acquire(blocking=False):
             return
         try:
@@ -171,19 +179,29 @@ class SqliteDatabase:
         """
         asked_at = time.monotonic()
         deadline = asked_at + wait_seconds
+        self._owes_clearing = True
         with self._clearing:
             if self._cleared_since >= asked_at:
                 return True
-            while True:
-                began_at = time.monotonic()
-                with self.reading() as connection:
-                    busy, *_ = _driver_connection(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                if not busy:
-                    self._cleared_since = began_at
-                    return True
-                if time.monotonic() >= deadline:
-                    return False
-                time.sleep(_CLEARING_POLL_SECONDS)
+            with self.reading() as connection:
+                driver = _driver_connection(connection)
+                self._ask_once(connection)
+                driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # most of it, while writers go on
+                while True:
+                    began_at = time.monotonic()
+                    busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                    if not busy:
+                        self._cleared_since, self._owes_clearing = began_at, False
+                        return True
+                    if time.monotonic() >= deadline:
+                        return False
+                    time.sleep(random.uniform(*_LOCK_POLL_SECONDS))  # noqa: S311
+
+    def _ask_once(self, connection: Connection) -> None:
+        """Let the driver report a lock at once. Its own waiting would hold up writers while it waits for readers."""
+        if not connection.info.get(_ASKS_ONCE):
+            _driver_connection(connection).execute("PRAGMA busy_timeout = 0")
+            connection.info[_ASKS_ONCE] = True  # stays with the connection, also through the pool
 
     def _log_bytes(self) -> int:
         # Only ever look at the database's files from outside. A process that opens and closes one of them by itself
