@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import batches, importing, singles, startup
+from bench import batches, importing, listing, singles, startup
 from bench.processes import Broken
 from bench.report import Line, table
 from bench.rounds import Rounds
 
-_PARTS = ("set", "batch", "latency", "startup", "import")
+_PARTS = ("set", "batch", "latency", "startup", "import", "listing")
 
 
 def main() -> int:
@@ -57,6 +57,8 @@ def _measure(parts: list[str], rounds: Rounds) -> Iterator[Line]:
         yield from startup.figures(rounds)
     if "import" in parts:
         yield from importing.figures(rounds)
+    if "listing" in parts:
+        yield from listing.figures(rounds)
 
 
 def _parse() -> argparse.Namespace:
