@@ -211,6 +211,9 @@ def test_a_closed_client_says_so(client_of):
     ("arguments", "message"),
     [
         ({"base_url": "127.0.0.1:8080"}, "base_url"),
+        ({"base_url": "http://"}, "base_url"),
+        ({"base_url": "http://host:port"}, "base_url"),
+        ({"base_url": "https://host/?x=1"}, "base_url"),
         ({"environment": "prod"}, "environment"),
         ({"workspace_id": ""}, "workspace_id"),
         ({"api_key": "key\n"}, "api_key"),

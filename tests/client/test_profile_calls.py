@@ -138,6 +138,12 @@ def test_a_destination_that_is_none_is_an_invalid_request(receiver, client):
         client.update_channel("u", {"sms": "x"})
 
 
+def test_it_says_where_a_property_is_wrong(client):
+    with pytest.raises(InvalidValue, match="'\\$'") as refused:
+        client.update_profile("u", properties={"good": 1, "$bad": 1})
+    assert refused.value.path == "properties.$bad"
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -147,6 +153,7 @@ def test_a_destination_that_is_none_is_an_invalid_request(receiver, client):
         lambda it: it.create_profile("u", name="\ud800"),
         lambda it: it.create_profile("u", channel={"email": object()}),
         lambda it: it.create_profile("u", properties={"a": None}),
+        lambda it: it.create_profile("u", properties={"$a": 1}),
         lambda it: it.update_profile("u"),
         lambda it: it.update_profile("u", new_distinct_id=""),
         lambda it: it.merge("", "v"),

@@ -87,7 +87,10 @@ class Batch(PropertyOperations[None]):
         self._send_while(lambda: bool(self._waiting))
 
     def close(self) -> None:
-        """Send what is left and take nothing more. Raises BatchNotSent; the batch is closed then too."""
+        """Send what is left and take nothing more. Raises BatchNotSent; the batch is closed then too.
+
+        It may take as long as the client's retries do.
+        """
         with self._state:
             self._closed = True
         try:
@@ -110,11 +113,11 @@ class Batch(PropertyOperations[None]):
         with self._state:
             if self._closed:
                 raise ClientError("this batch is closed: make another with client.batch()")
+            self._start_thread()  # before the update is taken: where no thread can be had, the call takes nothing
             self._waiting.append((item, self._surroundings.monotonic()))
             self._waiting_bytes += len(item.encoded) + 1
             if self._failed is not None:
                 raise self._hand_over()
-            self._start_thread()
             full = self._is_full()
             if len(self._waiting) == 1:
                 self._state.notify_all()
@@ -181,12 +184,14 @@ class Batch(PropertyOperations[None]):
     # What follows runs in, or talks to, the one background thread.
 
     def _start_thread(self) -> None:
-        if self._thread is None:
-            # A daemon: the interpreter's end must not wait for a server that does not answer. `_finish_at_exit` does,
-            # for a moment; and only a thread that exists already can be asked then.
-            self._thread = threading.Thread(target=self._watch_the_time, name="traitbase-batch", daemon=True)
-            self._thread.start()
-            atexit.register(self._finish_at_exit)
+        if self._thread is not None:
+            return
+        # A daemon: the interpreter's end must not wait for a server that does not answer. `_finish_at_exit` does, for a
+        # moment; and only a thread that exists already can be asked then.
+        thread = threading.Thread(target=self._watch_the_time, name="traitbase-batch", daemon=True)
+        thread.start()
+        self._thread = thread
+        atexit.register(self._finish_at_exit)
 
     def _watch_the_time(self) -> None:
         while True:

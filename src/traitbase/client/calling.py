@@ -43,8 +43,8 @@ class Address:
     api_key: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not self.base_url.startswith(("http://", "https://")):
-            raise ClientError(f"base_url must begin with http:// or https://, not {self.base_url[:80]!r}")
+        if not _is_address(self.base_url):
+            raise ClientError(f"base_url must be like https://traits.example.com, not {self.base_url[:80]!r}")
         if self.environment not in {"live", "test"}:
             raise ClientError(f"environment must be 'live' or 'test', not {self.environment!r}")
         if not self.workspace_id:
@@ -55,6 +55,14 @@ class Address:
     def url_of(self, path: str) -> str:
         """Return the address of a path below the workspace and environment."""
         return f"{self.base_url.rstrip('/')}/v1/{segment(self.workspace_id)}/{self.environment}/{path}"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return False
+    return url.scheme in {"http", "https"} and bool(url.host) and not url.query and not url.fragment
 
 
 def segment(text: str) -> str:

@@ -65,7 +65,8 @@ class Client(PropertyOperations[str], ProfileCalls):
         batch_bytes: gathered bytes that are sent at once, at most 8 MiB.
         batch_seconds: how old a gathered update may get, None for any age.
         naive_datetimes: `"refuse"`, or the zone in which datetimes without one are read.
-        transport: an httpx transport in place of the network's own, for tests.
+        transport: an httpx transport in place of the usual one: own certificates, a proxy, a test. Its connections are
+            yours to renew after a fork.
         surroundings: the clock, chance, sleep and keys to use, for tests.
 
     Raises:

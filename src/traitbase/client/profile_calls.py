@@ -119,7 +119,7 @@ class ProfileCalls:
         if fields.get("status", 1) not in _STATUSES:
             raise InvalidValue("status", f"expected 1 (active) or 0 (receives nothing), not {fields['status']!r}")
         if properties:
-            fields["properties"] = self._conversion.properties(properties, path="properties")
+            fields["properties"] = self._conversion.properties(properties)
         return fields
 
     def _write(self, method: str, path: str, body: Mapping[str, Any]) -> Done:

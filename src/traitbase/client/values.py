@@ -38,18 +38,20 @@ class Conversion:
     def item(self, distinct_id: str, operation: Operation, given: Mapping[str, PropertyValue] | Iterable[str]) -> Item:
         """Return one operation on one profile, ready to be sent. Raises InvalidValue."""
         path = operation.value
-        payload: Payload
-        if operation is Operation.UNSET:
-            payload = list(_names(given, path))
-        else:
-            payload = self.properties(given, path=path, operation=operation)
+        unset = operation is Operation.UNSET
+        payload: Payload = _names(given, path) if unset else self._converted(given, operation, path)
         checked_text(distinct_id, "distinct_id")
         content: JsonValue = {"distinct_id": distinct_id, "action": {path: payload}}  # type: ignore[dict-item]  # mypy finds no list[str] in it
         _check_structure(content)
         return Item(distinct_id, operation, payload, encode(content, path=path))
 
-    def properties(self, given: object, *, path: str, operation: Operation = Operation.SET) -> dict[str, JsonValue]:
-        """Return properties as the wire has them. Raises InvalidValue."""
+    def properties(self, given: Mapping[str, PropertyValue]) -> dict[str, JsonValue]:
+        """Return the properties of a whole profile as the wire has them. Raises InvalidValue."""
+        converted = self._converted(given, Operation.SET, "properties")
+        _check_structure({"distinct_id": "any", "action": {"$set": converted}}, called="properties")
+        return converted
+
+    def _converted(self, given: object, operation: Operation, path: str) -> dict[str, JsonValue]:
         if not isinstance(given, Mapping):
             raise InvalidValue(path, f"expected a mapping of names to values, not {_type_of(given)}")
         converted: dict[str, JsonValue] = {}
@@ -146,7 +148,7 @@ def encode(content: object, *, path: str) -> bytes:
         raise InvalidValue(path, f"it has no JSON form: {error}") from error
 
 
-def _names(given: object, path: str) -> Iterable[str]:
+def _names(given: object, path: str) -> list[str]:
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise InvalidValue(
             path, f"expected a list of property names, not {_type_of(given)}; for one name write ['plan']"
@@ -185,13 +187,13 @@ def _refusal_of(value: object) -> str:
     )
 
 
-def _check_structure(content: JsonValue) -> None:
+def _check_structure(content: JsonValue, *, called: str = "$set") -> None:
     """Let the server's own rules say what a request may look like: names, ids, nothing empty."""
     try:
         parse_item(content)
     except InvalidInput as error:
         fault = error.faults[0]
-        raise InvalidValue(fault.path.removeprefix("action."), fault.message) from error
+        raise InvalidValue(fault.path.removeprefix("action.").replace("$set", called, 1), fault.message) from error
 
 
 def _type_of(value: object) -> str:
