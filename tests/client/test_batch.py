@@ -339,6 +339,46 @@ def test_law_items_arrive_once_and_in_order_within_the_bounds(sizes, batch_size,
     assert len({portion.idempotency_key for portion in sent}) == len(sent)
 
 
+@given(
+    steps=st.lists(st.sampled_from(["give", "give", "give", "flush"]), max_size=40),
+    works=st.lists(st.booleans(), max_size=20),
+    batch_size=st.integers(1, 5),
+)
+def test_law_every_item_arrives_or_is_told_of_once_and_in_order(steps, works, batch_size):
+    fates = iter(works)
+    fate_of: list[tuple[int, str]] = []
+
+    def deliver(portion):
+        if not next(fates, True):
+            raise Unavailable("down", attempts=1)
+        fate_of.extend((item.payload["n"], "arrived") for item in portion.items)
+        return "id"
+
+    batch = Batch(deliver, Conversion(), bounds=Bounds(batch_size, 1_000, None), surroundings=REAL)
+
+    def do(call, *arguments) -> None:
+        try:
+            call(*arguments)
+        except BatchNotSent as error:
+            fate_of.extend((item.payload["n"], "told of") for item in error.unsent)
+
+    for number, step in enumerate(steps):
+        do(*((batch.set, "u", {"n": number}) if step == "give" else (batch.flush,)))
+    do(batch.close)
+    assert [number for number, _ in fate_of] == [number for number, step in enumerate(steps) if step == "give"]
+
+
+def test_it_finishes_first_what_an_interrupt_left_between_sending_and_noting_it(receiver, client_of):
+    batch = client_of().batch()
+    batch.set("u", {"n": 1})
+    with batch._state:
+        left = batch._in_flight = batch._next_portion()
+    batch.set("u", {"n": 2})
+    batch.close()
+    assert [numbers_in(request) for request in receiver.requests] == [[1], [2]]
+    assert receiver.requests[0].headers["idempotency-key"] == left.idempotency_key
+
+
 def _threads() -> int:
     return sum(thread.name == "traitbase-batch" for thread in threading.enumerate())
 

@@ -18,9 +18,9 @@ batch = client.batch()
 
 
 def run(program: str, url: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", BEGIN + program, url], capture_output=True, text=True, timeout=60, check=False
-    )
+    # Python 3.12 and later warn of every fork beside a thread, which is what is tried here.
+    command = [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", BEGIN + program, url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def values_in(receiver) -> list[int]:
