@@ -138,15 +138,17 @@ def test_it_reads_naive_datetimes_in_its_zone(server, cast, me):
 
 def test_it_reads_what_servers_to_come_say_about_a_profile(receiver, client_of):
     body = b"""{"distinct_id": "u", "profile_id": "5f", "name": "Ada", "status": 1, "timezone": "Asia/Calcutta",
-        "timezone_offset": "+05:30", "country_code": null, "channel": {"sms": "+91 98765"}, "channel_raw":
-        {"sms": "+9198765", "push": [{"token": "t", "integration_id": null, "status": 1}]}, "properties": {"a": 1.50},
-        "created_at": "2026-11-25T08:30:00.123Z", "updated_at": "2026-11-25T08:30:00.123Z", "id_list": ["6a"],
-        "version": "live", "something": {"new": [1]}}"""
+        "timezone_offset": "+05:30", "country_code": null, "channel": {"sms": "+91 98765"},
+        "channel_raw": {"sms": "+9198765", "push": [{"token": "t", "integration_id": null, "status": 1}]},
+        "properties": {"a": 1.50, "b": 2.0, "c": [3.0, 0.1, "x"]}, "id_list": ["6a"], "version": "live",
+        "created_at": "2026-11-25T08:30:00.123Z", "updated_at": "2026-11-25T08:30:00.123Z", "new": {"x": [1]}}"""
     receiver.answering = lambda _: Reply(200, body)
     at = datetime(2026, 11, 25, 8, 30, 0, 123_000, tzinfo=UTC)
-    assert client_of().get_profile("u") == Profile(
+    found = client_of().get_profile("u")
+    assert (type(found.properties["b"]), type(found.properties["c"][0])) == (int, int)
+    assert found == Profile(
         distinct_id="u",
-        properties={"a": Decimal("1.5")},
+        properties={"a": Decimal("1.5"), "b": 2, "c": [3, Decimal("0.1"), "x"]},
         profile_id="5f",
         created_at=at,
         updated_at=at,
@@ -163,6 +165,12 @@ def test_it_reads_what_servers_to_come_say_about_a_profile(receiver, client_of):
 def test_an_answer_that_is_none_is_told_of(receiver, client_of, body):
     receiver.answering = lambda _: Reply(200, body)
     with pytest.raises(UnexpectedAnswer, match="none of this API's"):
+        client_of().set("u", {"a": 1})
+
+
+def test_an_answer_that_does_not_decompress_is_told_of(receiver, client_of):
+    receiver.answering = lambda _: Reply(200, b"plain", {"Content-Encoding": "gzip"})
+    with pytest.raises(UnexpectedAnswer, match="does not decompress"):
         client_of().set("u", {"a": 1})
 
 
@@ -235,8 +243,12 @@ def test_it_does_not_show_the_key_when_printed(client_of):
     assert "key" not in repr(client_of()._caller._address)
 
 
-def test_importing_traitbase_loads_neither_the_client_nor_httpx():
-    program = "import sys, traitbase; print({'httpx', 'msgspec', 'traitbase.client'} & set(sys.modules))"
+@pytest.mark.parametrize(
+    ("imported", "left_out"),
+    [("traitbase", {"httpx", "msgspec", "traitbase.client"}), ("traitbase.cli.main", {"traitbase.client"})],
+)
+def test_the_client_is_loaded_only_when_it_is_asked_for(imported, left_out):
+    program = f"import sys, {imported}; print({left_out} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 

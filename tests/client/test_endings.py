@@ -82,3 +82,19 @@ os.waitpid(child, 0)
     done = run(program, receiver.url)
     assert (done.returncode, done.stderr) == (0, "")
     assert values_in(receiver) == [2, 1]
+
+
+def test_a_client_that_was_closed_stays_closed_in_a_forked_child(receiver):
+    program = """
+client.close()
+child = os.fork()
+if child == 0:
+    try:
+        client.set("u", {"n": 1})
+    except Exception as error:
+        print(error, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    assert "this client is closed" in run(program, receiver.url).stdout
+    assert receiver.requests == []

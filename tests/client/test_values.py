@@ -51,6 +51,18 @@ class Float64(float):
         return f"np.float64({float(self)})"
 
 
+class NotATime(datetime):
+    """Like pandas' NaT."""
+
+    def utcoffset(self):
+        raise ValueError("NaTType does not support utcoffset")
+
+
+class Chatty(datetime):
+    def isoformat(self, *_):
+        return "half past six"
+
+
 def sent(value, operation=Operation.SET, **options) -> str:
     """Return the JSON text of one value as it would be sent."""
     item = Conversion(**options).item("u", operation, {"p": value})
@@ -118,6 +130,8 @@ def test_it_sends_exactly(value, expected):
         ("half \ud83d", "surrogate"),
         (datetime.fromisoformat("2026-11-25T18:30:00"), "without a time zone"),
         (datetime(1800, 1, 1, tzinfo=KOLKATA), "astimezone(UTC)"),
+        (NotATime(2026, 11, 25, tzinfo=UTC), "is no time"),
+        (Chatty(2026, 11, 25, tzinfo=KOLKATA), "'half past six' is not how a time is written"),
         (["a", None], "unset"),
         (["a", ["b"]], "flatten it"),
         (["a", True], "not booleans"),

@@ -51,8 +51,8 @@ class Batch(PropertyOperations[None]):
 
     Every method raises BatchNotSent when something could not be sent, also what a call before it or the time bound had
     tried to send: the error has **everything** that is not known to be applied, the update of the call that raises
-    included, and the batch is empty and usable afterwards. In a forked child a batch is empty: what was gathered before
-    is the parent's to send.
+    included, and the batch is empty and usable afterwards. Where several threads share a batch, the first to call gets
+    it all. In a forked child a batch is empty: what was gathered before is the parent's to send.
     """
 
     def __init__(self, deliver: Deliver, conversion: Conversion, *, bounds: Bounds, surroundings: Surroundings) -> None:

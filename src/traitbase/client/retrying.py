@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from traitbase.client.answers import find_refusal
-from traitbase.client.errors import ClientError, Unavailable
+from traitbase.client.errors import Unavailable, UnexpectedAnswer
 
 _FIRST_SECONDS = 0.25
 _LONGEST_SECONDS = 10.0
@@ -61,8 +61,7 @@ def send_patiently(
 ) -> httpx.Response:
     """Return the first answer that is neither a 5xx nor a 429, trying as often as patience lasts.
 
-    Connections that fail and tries that time out are made again as well. Raises Unavailable when patience ends, and
-    ClientError for what no further try could mend.
+    Connections that fail and tries that time out are made again as well. Raises Unavailable when patience ends.
     """
     began = surroundings.monotonic()
     tried = 0
@@ -82,12 +81,10 @@ def send_patiently(
 def _try(send: Callable[[], httpx.Response]) -> httpx.Response | httpx.TransportError:
     try:
         return send()
-    except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:  # ours to mend, whoever is at the other end
-        raise ClientError(f"the request cannot be made: {error}") from error
     except httpx.TransportError as error:
         return error
     except httpx.DecodingError as error:
-        raise ClientError(f"the answer does not decompress: {error}") from error
+        raise UnexpectedAnswer(f"the answer does not decompress: {error}") from error
 
 
 def _deserves_another(answer: httpx.Response) -> bool:

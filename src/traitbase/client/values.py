@@ -102,7 +102,7 @@ class Conversion:
         raise InvalidValue(path, _refusal_of(value))
 
     def _moment(self, value: datetime, path: str) -> str:
-        offset = value.utcoffset()
+        offset = _offset_of(value, path)
         if offset is None:
             if not isinstance(self.naive_datetimes, tzinfo):
                 raise InvalidValue(path, _NAIVE)
@@ -114,8 +114,8 @@ class Conversion:
             )
             raise InvalidValue(path, message)
         text = value.replace(tzinfo=None).isoformat() + "Z" if not offset else value.isoformat()
-        if not is_date(text):  # such as pandas.NaT, a datetime that is none
-            raise InvalidValue(path, f"{text!r} is no time")
+        if not is_date(text):  # a subclass may write itself as it likes; the server would keep that as a String
+            raise InvalidValue(path, f"{text!r} is not how a time is written: make it a plain datetime")
         return text
 
 
@@ -171,6 +171,13 @@ def _finite(number: Decimal, path: str) -> Decimal:
     return number
 
 
+def _offset_of(value: datetime, path: str) -> timedelta | None:
+    try:
+        return value.utcoffset()
+    except ValueError as error:  # pandas.NaT is a datetime, too, and raises this
+        raise InvalidValue(path, f"{value} is no time; leave it out, or use unset to clear the property") from error
+
+
 def _refusal_of(value: object) -> str:
     match value:
         case None:
@@ -181,6 +188,8 @@ def _refusal_of(value: object) -> str:
             return "a set has no order, and lists keep theirs: give sorted(value) or list(value)"
         case Enum():
             return f"{_type_of(value)} is an Enum of neither text nor numbers: give its .value, or make it a StrEnum"
+    if type(value).__module__ == "numpy":
+        return f"numpy's {_type_of(value)} cannot be sent: give value.item(), or value.tolist() of an array"
     return (
         f"a value of type {_type_of(value)} cannot be sent: expected str, int, float, Decimal, bool, date, an aware "
         "datetime, or a list of these"
