@@ -228,7 +228,19 @@ def test_a_batch_that_the_server_refuses_is_told_of_with_its_faults(receiver, cl
         batch.flush()
     assert isinstance(failed.value.__cause__, InvalidRequest)
     assert failed.value.__cause__.faults[0].path == "batch[0]"
+    assert str(failed.value).startswith("1 update is not known to be applied (no)")
     assert len(receiver.requests) == 1
+
+
+def test_a_portion_that_was_refused_can_be_left_out(receiver, client_of):
+    client = client_of(batch_bytes=60)
+    batch = client.batch()
+    receiver.answering = in_turn(refusing(413, "too large"), accepted)
+    batch.set("u", {"n": 1})
+    with pytest.raises(BatchNotSent) as failed:
+        batch.set("u", {"n": 2})
+    client.resend(failed.value.portions[1:])
+    assert [numbers_in(request) for request in receiver.requests] == [[1], [2]]
 
 
 def test_a_closed_batch_takes_nothing_more(client_of):

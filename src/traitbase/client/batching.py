@@ -241,7 +241,8 @@ def batch_not_sent(portions: tuple[Portion, ...], cause: BaseException) -> Batch
     count = sum(len(portion.items) for portion in portions)
     reason = cause.message if isinstance(cause, ClientError) else f"{type(cause).__name__}: {cause}"
     status = cause.status if isinstance(cause, ClientError) else None
-    message = f"{count:,} updates are not known to be applied ({reason}); client.resend(error) sends them again"
+    what = "1 update is" if count == 1 else f"{count:,} updates are"
+    message = f"{what} not known to be applied ({reason}); client.resend(error) sends again what can be"
     error = BatchNotSent(message, portions=portions, status=status)
     error.__cause__ = cause
     return error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import tzinfo
 from types import TracebackType
 from typing import Literal, Self
@@ -123,18 +123,20 @@ class Client(PropertyOperations[str], ProfileCalls):
             raise InvalidValue("idempotency_key", "expected 1 to 255 printable ASCII characters")
         return _KeyedOperations(self._send, self._conversion, idempotency_key)
 
-    def resend(self, error: BatchNotSent) -> tuple[str, ...]:
+    def resend(self, unsent: BatchNotSent | Sequence[Portion]) -> tuple[str, ...]:
         """Send what a batch could not, in order and under the same keys, and return the request ids.
 
-        What had arrived after all counts once, if it is sent again within 24 hours. Raises BatchNotSent with what is
-        left.
+        What had arrived after all counts once, if it is sent again within 24 hours. A first portion that the server
+        refused (`__cause__` is an InvalidRequest) is left out by giving `error.portions[1:]`. Raises BatchNotSent with
+        what is left.
         """
+        portions = tuple(unsent.portions if isinstance(unsent, BatchNotSent) else unsent)
         request_ids: list[str] = []
-        for portion in error.portions:
+        for portion in portions:
             try:
                 request_ids.append(self._deliver(portion))
             except ClientError as cause:
-                raise batch_not_sent(error.portions[len(request_ids) :], cause) from cause
+                raise batch_not_sent(portions[len(request_ids) :], cause) from cause
         return tuple(request_ids)
 
     def receipt(self, request_id: str) -> Receipt:
