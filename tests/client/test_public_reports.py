@@ -22,12 +22,12 @@ def test_customerio_python_17_it_takes_datetimes_with_a_zone(client, me):
 
 
 def test_analytics_java_351_it_neither_drops_none_nor_crashes_but_says_how_to_clear(client, me):
-    client.set(me, {"x": "kept", "y": 1})
-    with pytest.raises(InvalidValue, match=r"\$set.x: None is no value: to clear a property call unset"):
-        client.set(me, {"x": None, "y": 2})
-    assert client.get_profile(me).properties == {"x": "kept", "y": 1}
-    client.unset(me, ["x"])
-    assert client.get_profile(me).properties == {"y": 1}
+    client.set(me, {"nickname": "kept", "score": 1})
+    with pytest.raises(InvalidValue, match=r"\$set.nickname: None is no value: to clear a property call unset"):
+        client.set(me, {"nickname": None, "score": 2})
+    assert client.get_profile(me).properties == {"nickname": "kept", "score": 1}
+    client.unset(me, ["nickname"])
+    assert client.get_profile(me).properties == {"score": 1}
 
 
 def test_it_keeps_integers_that_a_double_cannot(client, me):
