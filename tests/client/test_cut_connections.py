@@ -79,3 +79,10 @@ def test_a_call_with_a_key_counts_once_when_it_is_made_again(deaf_proxy, cast, m
             client.with_key(f"order-{me}").add(me, {"n": 1})
         client.with_key(f"order-{me}").add(me, {"n": 1})
         assert client.get_profile(me).properties == {"n": 1}
+
+
+def test_a_profile_is_made_once_and_no_conflict_when_its_answer_is_lost(deaf_proxy, cast, me):
+    with Client(deaf_proxy.url, "north", cast.ada) as client:
+        assert client.create_profile(me, name="Ada").message == "Profile created successfully"
+        assert client.get_profile(me).name == "Ada"
+    assert len([request for request in deaf_proxy.requests if request.method == "POST"]) == 2

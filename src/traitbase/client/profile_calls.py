@@ -17,12 +17,7 @@ _STATUSES = (0, 1)
 
 
 class ProfileCalls:
-    """The calls on whole profiles. Each returns `Done`, with the server's words.
-
-    Like all writes they carry an Idempotency-Key. Where a server does not heed it on these calls, a try whose answer
-    was lost may have counted, and the next one then says so: Conflict from `create_profile`, NotFound from `merge` and
-    `delete_profiles`.
-    """
+    """The calls on whole profiles. Each returns `Done`: the server's words, and the request id of the receipt."""
 
     def __init__(self, caller: Caller, conversion: Conversion) -> None:
         self._caller = caller
@@ -76,7 +71,10 @@ class ProfileCalls:
         return self._write("PATCH", f"profiles/{segment(_identity(source, 'source'))}/merge/{into}", {})
 
     def delete_profiles(self, distinct_ids: Sequence[str]) -> Done:
-        """Erase profiles with everything that is kept about them. Raises NotFound if none of them exists."""
+        """Erase profiles with everything that is kept about them. It takes an `admin` key.
+
+        Raises NotFound if none of them exists.
+        """
         if isinstance(distinct_ids, str) or not distinct_ids:
             raise InvalidValue("distinct_ids", "expected a list of at least one distinct_id")
         ids = [_identity(one, f"distinct_ids[{position}]") for position, one in enumerate(distinct_ids)]
