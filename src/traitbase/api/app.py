@@ -24,11 +24,13 @@ from traitbase.api.metrics import Metrics, exposition
 from traitbase.api.openapi import describe
 from traitbase.api.properties import AsgiScope, PropertyEndpoints, Send, find_call
 from traitbase.api.reading import admit, reading_routes
+from traitbase.api.suppressions import suppression_routes
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
 from traitbase.domain.spaces import Space
 from traitbase.services.ingest import Ingest
 from traitbase.services.ports import Store
+from traitbase.services.suppressions import forget_expired
 
 _TIDY_SECONDS = 0.5
 _KEY_USES_SECONDS = 15.0
@@ -109,6 +111,10 @@ class TraitbaseApp:
             lifespan=self._lifespan,
         )
         app.include_router(reading_routes(self._parts.store, self._gate))
+        parts = self._parts
+        app.include_router(
+            suppression_routes(parts.store, self._gate, now_us=parts.now_us, new_id=parts.new_profile_id)
+        )
         self._add_operation_routes(app)
         _add_docs(app)
         _add_error_answers(app, self._gate)
@@ -151,6 +157,7 @@ class TraitbaseApp:
             asyncio.create_task(_every(_TIDY_SECONDS, self._parts.store.tidy)),
             asyncio.create_task(_every(_KEY_USES_SECONDS, self._gate.note_uses)),
             asyncio.create_task(_every(_FORGET_SECONDS, self._forget_requests)),
+            asyncio.create_task(_every(_FORGET_SECONDS, self._forget_suppressions)),
         ]
         try:
             yield
@@ -166,6 +173,10 @@ class TraitbaseApp:
         before_us = self._parts.now_us() - int(self._parts.receipt_days * _DAY_US)
         # In small steps: each holds the storage's lock for as long as it takes.
         while self._parts.store.forget_requests(received_before_us=before_us, at_most=_FORGET_ROWS) == _FORGET_ROWS:
+            pass
+
+    def _forget_suppressions(self) -> None:
+        while forget_expired(self._parts.store, now_us=self._parts.now_us(), at_most=_FORGET_ROWS) == _FORGET_ROWS:
             pass
 
 

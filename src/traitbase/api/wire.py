@@ -9,7 +9,7 @@ import msgspec
 
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import written
-from traitbase.services.ports import DefinitionRow
+from traitbase.services.ports import DefinitionRow, SuppressionRow
 from traitbase.services.profiles import ProfileView
 from traitbase.services.receipts import Receipt
 
@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-def encode(answer: dict[str, Any]) -> bytes:
+def encode(answer: dict[str, Any] | list[Any]) -> bytes:
     """Return an answer as JSON (UTF-8)."""
     return _encoder.encode(answer)
 
@@ -64,4 +64,17 @@ def receipt_answer(receipt: Receipt) -> dict[str, Any]:
             }
             for item in receipt.items
         ],
+    }
+
+
+def suppression_answer(row: SuppressionRow) -> dict[str, Any]:
+    """Return one item of the answer to `GET …/suppressions`."""
+    return {
+        "_id": row.suppression_id,
+        "destination": row.destination,
+        "distinct_id": row.distinct_id,
+        "channel": row.channel,
+        "description": row.description,
+        "created_at": time_of(row.created_at_us),
+        "expiry_ts": None if row.expires_at_us is None else time_of(row.expires_at_us),
     }
