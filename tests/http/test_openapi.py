@@ -24,10 +24,10 @@ def operations(server):
 
 
 @pytest.mark.parametrize("mode", MODES, ids=["as described", "not as described"])
-@pytest.mark.parametrize("number", range(13))
+@pytest.mark.parametrize("number", range(18))
 def test_it_answers_generated_requests_as_described(operations, server, cast, number, mode):
     """With a key: in North, whatever the generator puts into the rest of the request."""
-    assert len(operations) == 13
+    assert len(operations) == 18
     operation = operations[number]
 
     @given(case=operation.as_strategy(generation_mode=mode))
@@ -40,7 +40,7 @@ def test_it_answers_generated_requests_as_described(operations, server, cast, nu
     ask()
 
 
-@pytest.mark.parametrize("number", range(13))
+@pytest.mark.parametrize("number", range(18))
 def test_it_answers_strangers_as_described(operations, server, number):
     @given(case=operations[number].as_strategy())
     @settings(max_examples=10, suppress_health_check=list(HealthCheck))

@@ -1,20 +1,23 @@
-"""Suppressions of people whose profiles are merged, renamed and erased, through a real store."""
+"""Preferences and suppressions of people whose profiles are merged, renamed and erased, through a real store."""
 
 from __future__ import annotations
 
 import itertools
+from contextlib import closing
 
 import pytest
 
-from ingest.submitting import NOW_US, run
+from ingest.submitting import NOW_US, ingest_on, run, sent
 from store.backends import LIVE, SOUTH_LIVE, TEST
-from traitbase.domain.attributes import Attributes, Token, decode_attributes
+from traitbase.domain.attributes import Attributes, Choice, Preference, Token, decode_attributes
 from traitbase.domain.destinations import Channel
-from traitbase.domain.edits import Change, Create, Erase, Merge, PatchChannel
-from traitbase.domain.errors import InvalidInput
+from traitbase.domain.edits import Change, Create, Erase, Merge, PatchChannel, Prefer
+from traitbase.domain.errors import InvalidInput, NotFound
 from traitbase.domain.profile_bodies import AttributeChanges
+from traitbase.domain.subscriptions import NO_SETTINGS
 from traitbase.domain.suppressions import parse_suppression
 from traitbase.services.ingest import Submission
+from traitbase.services.subscriptions import PreferenceView, get_preferences
 from traitbase.services.suppressions import (
     Person,
     SuppressedChannel,
@@ -26,6 +29,7 @@ from traitbase.services.suppressions import (
     suppress,
 )
 
+IN, OUT = Choice.OPTED_IN, Choice.OPTED_OUT
 PHONE, OTHER_PHONE = "+919879012345", "+919879012346"
 
 _numbers = itertools.count(1)
@@ -44,6 +48,20 @@ def do(ingest, *edits, space=LIVE):
 
 def create(distinct_id, **channel):
     return Create(distinct_id, AttributeChanges(channel=channel), None)
+
+
+def prefer(distinct_id, **choices):
+    """Return the edit for choices such as `news_email=OUT`."""
+    preferences = {}
+    for name, choice in choices.items():
+        topic_id, channel = name.split("_")
+        preferences.setdefault(topic_id, {})[channel] = Preference(choice, NOW_US)
+    return Prefer(distinct_id, preferences)
+
+
+def chosen(store, distinct_id, *, space=LIVE):
+    held = get_preferences(store, space, distinct_id).preferences
+    return {f"{topic}_{name}": each.choice for topic, channels in held.items() for name, each in channels.items()}
 
 
 def put(store, workspace_id="north", *, at_us=NOW_US, **body):
@@ -73,6 +91,75 @@ def suppressed(store, *distinct_ids, space=LIVE, now_us=NOW_US):
     people = [Person(each, decode_attributes(rows[each].attributes)) for each in distinct_ids]
     found = find_suppressed_channels(store, space, people, now_us=now_us)
     return [{channel.value: each.destinations for channel, each in one.items()} for one in found]
+
+
+# --- preferences ---
+
+
+def test_records_choices_and_keeps_those_that_are_not_named(store, ingest):
+    do(ingest, create("u"), prefer("u", news_email=OUT, all_sms=OUT), prefer("u", news_email=IN, news_push=OUT))
+    assert chosen(store, "u") == {"news_email": IN, "news_push": OUT, "all_sms": OUT}
+
+
+def test_shows_choices_beside_settings_that_know_nothing_of_them(store, ingest):
+    do(ingest, create("u"), prefer("u", gone_email=OUT))
+    expected = PreferenceView(NO_SETTINGS, {"gone": {"email": Preference(OUT, NOW_US)}})
+    assert get_preferences(store, LIVE, "u") == expected
+
+
+def test_records_nothing_for_nobody(store, ingest):
+    submission = edited(prefer("nobody", news_email=OUT))
+    (outcome,) = run(ingest, submission)
+    assert isinstance(outcome, NotFound)
+    assert store.find_profiles(LIVE, ["nobody"]) == []
+    with pytest.raises(NotFound, match="incorrect/non existing distinct_id provided"):
+        get_preferences(store, LIVE, "nobody")
+
+
+def test_keeps_choices_of_each_space(store, ingest):
+    for space, choice in ((LIVE, OUT), (TEST, IN), (SOUTH_LIVE, IN)):
+        do(ingest, create("u"), prefer("u", news_email=choice), space=space)
+    assert [chosen(store, "u", space=space)["news_email"] for space in (LIVE, TEST, SOUTH_LIVE)] == [OUT, IN, IN]
+
+
+@pytest.mark.parametrize(
+    ("of_target", "of_source", "merged"),
+    [
+        ({"news_email": IN}, {"news_email": OUT}, {"news_email": OUT}),
+        ({"news_email": OUT}, {"news_email": IN}, {"news_email": OUT}),
+        ({"all_sms": IN}, {"all_sms": OUT, "news_sms": IN}, {"all_sms": OUT, "news_sms": IN}),
+        ({"news_email": IN}, {"offers_push": OUT}, {"news_email": IN, "offers_push": OUT}),
+        ({}, {"news_email": OUT}, {"news_email": OUT}),
+        ({"news_email": OUT}, {}, {"news_email": OUT}),
+    ],
+)
+def test_a_merge_keeps_every_opt_out(store, ingest, of_target, of_source, merged):
+    do(ingest, create("t"), create("s"), prefer("t", **of_target), prefer("s", **of_source), Merge("s", "t"))
+    assert chosen(store, "t") == chosen(store, "s") == merged
+
+
+def test_choices_by_an_id_before_reach_who_has_it_now(store, ingest):
+    do(ingest, create("old"), Change("old", "new", AttributeChanges(), None), prefer("old", news_email=OUT))
+    assert chosen(store, "new") == chosen(store, "old") == {"news_email": OUT}
+
+
+def test_choices_outlive_the_process(ingest, backend):
+    do(ingest, create("u"), prefer("u", news_email=OUT))
+    assert chosen(backend.reopen(), "u") == {"news_email": OUT}
+
+
+def test_choices_and_updates_of_one_group_are_applied_in_order(store, ingest):
+    group = [
+        sent(("u", {"$set": {"a": 1}})),
+        edited(prefer("u", news_email=OUT)),
+        sent(("u", {"$set": {"a": 2}})),
+        edited(prefer("u", news_email=IN)),
+    ]
+    assert run(ingest, *group) == [submission.request_id for submission in group]
+    assert chosen(store, "u") == {"news_email": IN}
+
+
+# --- suppressions ---
 
 
 def test_a_suppression_by_distinct_id_holds_for_the_whole_channel(store, ingest):
@@ -252,3 +339,12 @@ def test_pages_of_suppressions_know_whether_there_are_more(store):
         pages += 1
         seen += [row.distinct_id for row in rows]
     assert (seen, pages) == ([f"u{number}" for number in range(5)], 3)
+
+
+def test_choices_of_two_processes_are_all_kept(backend):
+    with closing(ingest_on(backend.store)) as one, closing(ingest_on(backend.reopen())) as other:
+        do(one, create("u"))
+        do(other, prefer("u", news_email=OUT))
+        do(one, prefer("u", news_sms=OUT))
+        do(other, prefer("u", all_push=OUT))
+    assert chosen(backend.store, "u") == {"news_email": OUT, "news_sms": OUT, "all_push": OUT}

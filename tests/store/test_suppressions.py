@@ -1,4 +1,4 @@
-"""What every store promises about suppressions, asked of each implementation."""
+"""What every store promises about suppressions and subscription settings, asked of each implementation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from store.backends import BACKENDS, LIVE, TEST, fresh
+from store.backends import BACKENDS, LIVE, SOUTH_LIVE, TEST, fresh
 from traitbase.services.ports import ErasedPerson, Erasure, ProfileRow, SuppressionFilter, SuppressionRow, WriteSet
 
 NOW = 5_000
@@ -235,3 +235,14 @@ def test_erasing_a_person_who_is_known_in_the_other_environment_keeps_their_supp
         session.write(WriteSet(profiles=[ProfileRow(*TEST, "u", "p1", 1, "{}", NOW, NOW)]), wait_seconds=5)
         erase(session, ErasedPerson(("u",), (("sms", "d1"),)))
     assert listed(store) == [row]
+
+
+# --- subscription settings ---
+
+
+def test_keeps_subscription_settings_of_each_space(store):
+    assert store.find_subscription_settings(LIVE) is None
+    store.put_subscription_settings(LIVE, "first", at_us=1)
+    store.put_subscription_settings(TEST, "ü😀 '", at_us=2)
+    store.put_subscription_settings(LIVE, "second", at_us=3)
+    assert [store.find_subscription_settings(space) for space in (LIVE, TEST, SOUTH_LIVE)] == ["second", "ü😀 '", None]

@@ -19,11 +19,13 @@ from starlette.staticfiles import StaticFiles
 
 import traitbase
 from traitbase.api.auth import Gate
+from traitbase.api.editing import Edits
 from traitbase.api.errors import answer_to
 from traitbase.api.metrics import Metrics, exposition
 from traitbase.api.openapi import describe
 from traitbase.api.properties import AsgiScope, PropertyEndpoints, Send, find_call
 from traitbase.api.reading import admit, reading_routes
+from traitbase.api.subscriptions import subscription_routes
 from traitbase.api.suppressions import suppression_routes
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
@@ -112,9 +114,11 @@ class TraitbaseApp:
         )
         app.include_router(reading_routes(self._parts.store, self._gate))
         parts = self._parts
+        edits = Edits(self._writer, now_us=parts.now_us, new_request_id=parts.new_request_id)
         app.include_router(
             suppression_routes(parts.store, self._gate, now_us=parts.now_us, new_id=parts.new_profile_id)
         )
+        app.include_router(subscription_routes(parts.store, self._gate, edits, now_us=parts.now_us))
         self._add_operation_routes(app)
         _add_docs(app)
         _add_error_answers(app, self._gate)

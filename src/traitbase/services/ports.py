@@ -393,3 +393,11 @@ class Store(Protocol):
 
     def forget_suppressions(self, *, expired_by_us: int, at_most: int) -> int:
         """Delete up to that many that expired at that time or before. Returns how many."""
+
+    # --- subscription settings ---
+
+    def find_subscription_settings(self, space: Space) -> str | None:
+        """Return the JSON object of the space's sections and topics, None if there never was one."""
+
+    def put_subscription_settings(self, space: Space, document: str, *, at_us: int) -> None:
+        """Replace it."""

@@ -42,6 +42,7 @@ class _Tables:
     erasures: dict[tuple[Space, str], ErasureRow] = field(default_factory=dict)
     idempotency: dict[tuple[Space, str], IdempotencyRow] = field(default_factory=dict)
     suppressions: dict[tuple[str, str], SuppressionRow] = field(default_factory=dict)
+    subscription_settings: dict[Space, str] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -225,6 +226,14 @@ class MemoryStore:
         with self.lock:
             every = [row for row in self.tables.suppressions.values() if row.workspace_id == workspace_id]
         return sorted((row for row in every if _holds(row, now_us)), key=lambda row: row.suppression_id)
+
+    def find_subscription_settings(self, space: Space) -> str | None:
+        with self.lock:
+            return self.tables.subscription_settings.get(space)
+
+    def put_subscription_settings(self, space: Space, document: str, *, at_us: int) -> None:  # noqa: ARG002  # for operators
+        with self.lock:
+            self.tables.subscription_settings[space] = document
 
     def open_session(self) -> WriteSession:
         return _MemorySession(self)
