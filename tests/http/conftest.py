@@ -8,6 +8,7 @@ import pytest
 
 from support.raw import Line
 from support.server import Cast, Client, Server, make_cast, run_json, serving
+from support.strangers import make_strangers
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,12 @@ def server(data, cast) -> Server:
     assert cast.ada  # made before the server starts
     with serving(data) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def keys_of_strangers(data, cast):
+    """By who has it (`support.strangers.STRANGERS`): keys that open nothing in North's live environment."""
+    return make_strangers(data, cast)
 
 
 _numbers = itertools.count(1)

@@ -12,12 +12,13 @@ import threading
 from contextlib import closing, suppress
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from traitbase.domain.errors import Refused
 from traitbase.domain.spaces import Space, Workspace
-from traitbase.services.ports import ChangeRow, ProfileRow, WriteSet
+from traitbase.services.ports import ChangeRow, ProfileRow, SuppressionFilter, SuppressionRow, WriteSet
 from traitbase.store.sqlite import open_sqlite
 from traitbase.store.tables import metadata
 
@@ -321,3 +322,33 @@ def test_lets_processes_open_one_fresh_file_at_the_same_moment(tmp_path):
     finally:
         for process in processes:
             process.communicate(timeout=30)
+
+
+def test_looks_suppressions_up_in_an_index_and_never_walks_through_a_workspace(store):
+    asked = []
+
+    def note(_connection, _cursor, statement, parameters, *_):
+        asked.append((statement, parameters))
+
+    by_person, by_digest = SuppressionFilter(distinct_ids=("u",)), SuppressionFilter(digests=("d",), channel="sms")
+    sa.event.listen(store._database.engine, "before_cursor_execute", note)
+    store.put_suppression(SuppressionRow("w", "s1", "sms", "u", None, None, None, 1, None))
+    store.put_suppression(SuppressionRow("w", "s2", "sms", None, "x", "d", None, 1, None))
+    store.find_suppressions("w", distinct_ids=["u"], digests=["d"], now_us=2)
+    for which in (by_person, by_digest):
+        store.list_suppressions("w", which, now_us=2, after="s0", limit=5)
+        store.delete_suppressions("w", which, now_us=2)
+    sa.event.remove(store._database.engine, "before_cursor_execute", note)
+    lookups = [(statement, parameters) for statement, parameters in asked if not statement.startswith("INSERT")]
+    with store._database.reading() as connection:
+        driver = connection.connection.driver_connection
+        plans = [
+            [
+                row[3]
+                for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                if " suppressions " in row[3]
+            ]
+            for statement, parameters in lookups
+        ]
+    assert len(plans) == 10
+    assert all("USING INDEX ix_suppressions_" in plan[0] for plan in plans), plans

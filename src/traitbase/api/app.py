@@ -29,11 +29,14 @@ from traitbase.api.profiles import ProfileParts, profile_routes
 from traitbase.api.properties import AsgiScope, PropertyEndpoints, Send, find_call
 from traitbase.api.reading import reading_routes
 from traitbase.api.spaces import SLASH, admit, id_in
+from traitbase.api.subscriptions import subscription_routes
+from traitbase.api.suppressions import suppression_routes
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
 from traitbase.domain.spaces import Space
 from traitbase.services.ingest import IDEMPOTENCY_US, Ingest
 from traitbase.services.ports import Store
+from traitbase.services.suppressions import forget_expired
 
 _TIDY_SECONDS = 0.5
 _KEY_USES_SECONDS = 15.0
@@ -119,6 +122,10 @@ class TraitbaseApp:
         parts = self._parts
         profiles = ProfileParts(parts.store, self._gate, self._edits, parts.now_us, parts.history_days)
         app.include_router(profile_routes(profiles))
+        app.include_router(
+            suppression_routes(parts.store, self._gate, now_us=parts.now_us, new_id=parts.new_profile_id)
+        )
+        app.include_router(subscription_routes(parts.store, self._gate, self._edits, now_us=parts.now_us))
         self._add_operation_routes(app)
         _add_docs(app)
         _add_error_answers(app, self._gate)
@@ -163,6 +170,7 @@ class TraitbaseApp:
             asyncio.create_task(_every(_TIDY_SECONDS, self._parts.store.tidy)),
             asyncio.create_task(_every(_KEY_USES_SECONDS, self._gate.note_uses)),
             asyncio.create_task(_every(_FORGET_SECONDS, self._forget_requests)),
+            asyncio.create_task(_every(_FORGET_SECONDS, self._forget_suppressions)),
         ]
         try:
             yield
@@ -183,6 +191,10 @@ class TraitbaseApp:
         while store.forget_requests(received_before_us=before_us, at_most=_FORGET_ROWS) == _FORGET_ROWS:
             pass
         store.forget_idempotency(created_before_us=now_us - 2 * IDEMPOTENCY_US)
+
+    def _forget_suppressions(self) -> None:
+        while forget_expired(self._parts.store, now_us=self._parts.now_us(), at_most=_FORGET_ROWS) == _FORGET_ROWS:
+            pass
 
 
 def _routed(scope: AsgiScope, raw_path: bytes) -> AsgiScope:

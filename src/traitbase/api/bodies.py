@@ -9,8 +9,11 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 import zstandard
+from fastapi import Request
 
 from traitbase.domain.errors import InvalidInput, Refused
+from traitbase.domain.json_text import read_json
+from traitbase.domain.values import JsonValue
 
 BODY_MAX_BYTES = 10 * 1024 * 1024
 """Largest body, sent or decompressed."""
@@ -50,6 +53,18 @@ async def read_body(receive: Receive, headers: Headers) -> bytes:
     if len(body) <= _INLINE_BYTES_MAX:
         return decompress(body)
     return await asyncio.to_thread(decompress, body)
+
+
+async def read_json_body(request: Request) -> tuple[JsonValue, int]:
+    """Return the decoded JSON body of a request to the framework's routes, and its size.
+
+    Raises InvalidInput and Refused, as the hot routes do.
+    """
+    try:
+        body = await read_body(request.receive, request.headers.raw)
+    except ClientGone as error:  # the framework wants an answer, also for nobody
+        raise InvalidInput("the body ended before it was complete", code="malformed_body") from error
+    return read_json(body), len(body)
 
 
 async def _receive_all(receive: Receive) -> bytes:

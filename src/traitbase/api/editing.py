@@ -7,13 +7,10 @@ from collections.abc import Callable
 
 from fastapi import Request
 
-from traitbase.api.bodies import read_body
 from traitbase.api.idempotency import idempotency_key
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.domain.edits import Edit
-from traitbase.domain.json_text import read_json
 from traitbase.domain.spaces import Space
-from traitbase.domain.values import JsonValue
 from traitbase.services.ingest import Submission
 
 _LEAST_BYTES = 256
@@ -49,9 +46,3 @@ class Edits:
         submission = Submission(space, (), self._new_request_id(), self._now_us(), key_id, token, edit)
         self._writer.submit(submission, size=max(size, _LEAST_BYTES), settled=answer)
         return await settled
-
-
-async def read_json_body(request: Request) -> tuple[JsonValue, int]:
-    """Return the decoded body of a request and its size. Raises InvalidInput and Refused, as the hot routes do."""
-    body = await read_body(request.receive, request.headers.raw)
-    return read_json(body), len(body)

@@ -248,6 +248,38 @@ COMMON_ERRORS: dict[str, dict[str, Any]] = {
 }
 
 
+CONFLICT_ERROR: dict[str, dict[str, Any]] = {
+    "409": error_answer("the Idempotency-Key was used for another request", "Idempotency-Key was used …"),
+}
+BODY_ERRORS: dict[str, dict[str, Any]] = {
+    "413": error_answer("more than 10 MB, also when decompressed", "a body has at most 10 MB, …"),
+    "415": error_answer("a Content-Encoding that is not supported", "Content-Encoding 'br' is not supported; …"),
+}
+"""What every route that takes a body may answer."""
+
+
+def described_answer(description: str, schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
+    """Return the description of an answer with a schema of its own."""
+    content = {"schema": schema} if example is None else {"schema": schema, "example": example}
+    return {"description": description, "content": {"application/json": content}}
+
+
+def json_body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    """Return the description of a required body, as the framework takes it in `openapi_extra`."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+
+
+def query_parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    """Return the description of an optional query parameter that the route reads by itself."""
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "schema": {"type": "string", **schema},
+        "description": description,
+    }
+
+
 def describe(document: dict[str, Any]) -> dict[str, Any]:
     """Add the hot routes, the shared schemas and the way to authenticate to the framework's document."""
     components = document.setdefault("components", {})
@@ -290,11 +322,8 @@ def _hot_route(summary: str, schema: dict[str, Any], example: Any, accepted: str
             "202": {"description": "durable and applied", "content": {"application/json": ok}},
             "400": error_answer("a fault of structure: nothing was applied", message),
             "404": error_answer("no such path or version", "there is nothing at …"),
-            "409": error_answer("the Idempotency-Key was used for another request", "Idempotency-Key was used …"),
-            "413": error_answer("more than 10 MB, also when decompressed", "a body has at most 10 MB, …"),
-            "415": error_answer(
-                "a Content-Encoding that is not supported", "Content-Encoding 'br' is not supported; …"
-            ),
+            **CONFLICT_ERROR,
+            **BODY_ERRORS,
             **COMMON_ERRORS,
         },
     }

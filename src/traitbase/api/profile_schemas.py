@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from traitbase.api.openapi import IDEMPOTENCY, NAME_SCHEMA, error_answer, good_answer, payload_schema
+from traitbase.api.openapi import IDEMPOTENCY, NAME_SCHEMA, error_answer, good_answer, json_body, payload_schema
 from traitbase.api.profile_query import COLUMNS_MAX, PAGE_MAX, SOUGHT_MAX_CODE_POINTS
 from traitbase.api.spaces import answers, body_answers
 from traitbase.domain.destinations import DESTINATION_MAX_CODE_POINTS, TOKEN_CHANNELS, Channel
@@ -54,15 +54,10 @@ _EXAMPLE = {
 _NO_PROFILE = "incorrect/non existing distinct_id provided"
 
 
-def _body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
-    content = {"application/json": {"schema": schema, "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
 def _writes(
     schema: dict[str, Any] | None, example: Any, responses: dict[str, Any], *, done: str = "200"
 ) -> dict[str, Any]:
-    extra = {} if schema is None else _body(schema, example)
+    extra = {} if schema is None else json_body(schema, example)
     extra["parameters"] = [IDEMPOTENCY]
     responses = {done: good_answer("durable, and seen by the next read", "Done"), **responses}
     return {"responses": body_answers(responses), "openapi_extra": extra}
@@ -117,7 +112,7 @@ QUERY: dict[str, Any] = {
             "400": error_answer("a question that cannot be answered", "sort: expected one of …"),
         }
     ),
-    "openapi_extra": _body(
+    "openapi_extra": json_body(
         {
             "type": "object",
             "additionalProperties": False,

@@ -12,8 +12,9 @@ from fastapi import APIRouter, Query, Request, Response
 from traitbase.api import profile_schemas as described
 from traitbase.api import wire
 from traitbase.api.auth import Gate
+from traitbase.api.bodies import read_json_body
 from traitbase.api.cursors import cursor_of, place_in, refuse_cursor
-from traitbase.api.editing import Edits, read_json_body
+from traitbase.api.editing import Edits
 from traitbase.api.profile_query import PAGE_MAX, ListQuery, parse_query
 from traitbase.api.spaces import BASE, Version, WorkspaceId, admit, id_in, json_answer
 from traitbase.domain.edits import Change, Create, DeleteChannel, Edit, Erase, Merge, PatchChannel

@@ -8,7 +8,7 @@ from fastapi import Path, Request, Response
 
 from traitbase.api import wire
 from traitbase.api.auth import Gate
-from traitbase.api.openapi import COMMON_ERRORS, error_answer
+from traitbase.api.openapi import BODY_ERRORS, COMMON_ERRORS, CONFLICT_ERROR, error_answer
 from traitbase.domain.keys import ApiKey, Scope
 from traitbase.domain.spaces import Environment, Space
 
@@ -43,16 +43,7 @@ def answers(extra: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 
 def body_answers(extra: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     """Return the same for a route that reads a body and writes."""
-    return answers(
-        {
-            "409": error_answer("the Idempotency-Key was used for another request", "Idempotency-Key was used …"),
-            "413": error_answer("more than 10 MB, also when decompressed", "a body has at most 10 MB, …"),
-            "415": error_answer(
-                "a Content-Encoding that is not supported", "Content-Encoding 'br' is not supported; …"
-            ),
-            **extra,
-        }
-    )
+    return answers({**CONFLICT_ERROR, **BODY_ERRORS, **extra})
 
 
 def json_answer(answer: Any, *, status: int = 200) -> Response:

@@ -8,13 +8,21 @@ from typing import Any
 import msgspec
 
 from traitbase.api.cursors import cursor_of
-from traitbase.domain.attributes import country_code, shown_destinations, timezone_offset
+from traitbase.domain.attributes import (
+    Preference,
+    Preferences,
+    country_code,
+    shown_destinations,
+    timezone_offset,
+)
 from traitbase.domain.spaces import Space
+from traitbase.domain.subscriptions import ALL_TOPICS, Setting, Topic, choice_of, is_opted_out
 from traitbase.domain.values import written
 from traitbase.services.history import HistoryPage
-from traitbase.services.ports import DefinitionRow
+from traitbase.services.ports import DefinitionRow, SuppressionRow
 from traitbase.services.profiles import ProfileView
 from traitbase.services.receipts import Receipt
+from traitbase.services.subscriptions import PreferenceView
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -112,3 +120,60 @@ def receipt_answer(receipt: Receipt) -> dict[str, Any]:
     if receipt.erased is not None:
         answer["erased"] = receipt.erased
     return answer
+
+
+def suppression_answer(row: SuppressionRow) -> dict[str, Any]:
+    """Return one item of the answer to `GET …/suppressions`."""
+    return {
+        "_id": row.suppression_id,
+        "destination": row.destination,
+        "distinct_id": row.distinct_id,
+        "channel": row.channel,
+        "description": row.description,
+        "created_at": time_of(row.created_at_us),
+        "expiry_ts": None if row.expires_at_us is None else time_of(row.expires_at_us),
+    }
+
+
+def preferences_answer(view: PreferenceView) -> dict[str, Any]:
+    """Return the answer to `GET …/subscriptions/preference`."""
+    everywhere = view.preferences.get(ALL_TOPICS, {})
+    return {
+        "meta": {ALL_TOPICS: {"preference": _choices(everywhere), "updated_at": _times(everywhere)}},
+        "result": {
+            section.name: [_topic_answer(topic, view.preferences) for topic in section.topics]
+            for section in view.settings.sections
+        },
+    }
+
+
+def chosen_answer(preferences: Preferences) -> dict[str, dict[str, str]]:
+    """Return the answer to a call that recorded these choices."""
+    return {subscription_id: _choices(chosen) for subscription_id, chosen in preferences.items()}
+
+
+def _topic_answer(topic: Topic, preferences: Preferences) -> dict[str, Any]:
+    chosen = preferences.get(topic.subscription_id, {})
+    changeable = {channel: chosen[channel] for channel in topic.channel_config if channel in chosen}
+    return {
+        "subscription_id": topic.subscription_id,
+        "name": topic.name,
+        "description": topic.description,
+        "channel_config": topic.channel_config,
+        "is_global_opted_out": {
+            channel: setting is not Setting.REQUIRED and is_opted_out(preferences, ALL_TOPICS, channel)
+            for channel, setting in topic.channel_config.items()
+        },
+        "preference": {
+            channel: choice_of(setting, chosen.get(channel)).value for channel, setting in topic.channel_config.items()
+        },
+        "updated_at": _times(changeable),
+    }
+
+
+def _choices(chosen: dict[str, Preference]) -> dict[str, str]:
+    return {channel: preference.choice.value for channel, preference in chosen.items()}
+
+
+def _times(chosen: dict[str, Preference]) -> dict[str, str]:
+    return {channel: time_of(preference.at_us) for channel, preference in chosen.items()}

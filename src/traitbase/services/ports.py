@@ -192,6 +192,33 @@ class IdempotencyRow(NamedTuple):
     created_at_us: int
 
 
+class SuppressionRow(NamedTuple):
+    """A standing reason not to reach somebody on a channel (its wire name).
+
+    By `distinct_id`; or by `digest` (of workspace, channel and the destination's key), with the `destination` as it was
+    sent. Whose person was erased has the digest only. `expires_at_us` None: it holds for good.
+    """
+
+    workspace_id: str
+    suppression_id: str
+    channel: str
+    distinct_id: str | None
+    destination: str | None
+    digest: str | None
+    description: str | None
+    created_at_us: int
+    expires_at_us: int | None
+
+
+class SuppressionFilter(NamedTuple):
+    """Which suppressions are meant: those to which everything applies that is not None."""
+
+    suppression_id: str | None = None
+    distinct_ids: tuple[str, ...] | None = None
+    digests: tuple[str, ...] | None = None
+    channel: str | None = None
+
+
 @dataclass(slots=True)
 class WriteSet:
     """All that one transaction writes, and what it is based on.
@@ -345,3 +372,35 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close all connections."""
+
+    # --- suppressions: a workspace's, in both environments. One holds until the moment at which it expires ---
+
+    def put_suppression(self, row: SuppressionRow) -> None:
+        """Store a suppression, in the place of the same one: of that channel and distinct_id, or that digest.
+
+        If that one still holds (at the row's `created_at_us`), its id and time of creation stay.
+        """
+
+    def list_suppressions(
+        self, workspace_id: str, which: SuppressionFilter, *, now_us: int, after: str | None, limit: int
+    ) -> list[SuppressionRow]:
+        """Return up to `limit` suppressions that hold, in order of their ids, from behind the id `after`."""
+
+    def find_suppressions(
+        self, workspace_id: str, *, distinct_ids: Sequence[str], digests: Sequence[str], now_us: int
+    ) -> list[SuppressionRow]:
+        """Return all that hold by any of the ids or any of the digests, each once, in order of their ids."""
+
+    def delete_suppressions(self, workspace_id: str, which: SuppressionFilter, *, now_us: int) -> int:
+        """Delete those that hold. Returns how many."""
+
+    def forget_suppressions(self, *, expired_by_us: int, at_most: int) -> int:
+        """Delete up to that many that expired at that time or before. Returns how many."""
+
+    # --- subscription settings ---
+
+    def find_subscription_settings(self, space: Space) -> str | None:
+        """Return the JSON object of the space's sections and topics, None if there never was one."""
+
+    def put_subscription_settings(self, space: Space, document: str, *, at_us: int) -> None:
+        """Replace it."""

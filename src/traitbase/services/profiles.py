@@ -10,9 +10,9 @@ from traitbase.domain.attributes import Attributes, decode_attributes
 from traitbase.domain.errors import NotFound
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import Value, decode_properties
+from traitbase.services.aliases import find_profile_behind
 from traitbase.services.ports import ProfileOrder, ProfileRow, SearchField, Store
 
-_HOPS_MAX = 20
 _SCANNED_A_PAGE = 5_000
 _FIELDS = tuple(SearchField)
 
@@ -53,14 +53,8 @@ class Found(NamedTuple):
 
 def find_profile(store: Store, space: Space, distinct_id: str) -> ProfileView | None:
     """Return the profile that an id leads to, or None."""
-    for _ in range(_HOPS_MAX):
-        rows = store.find_profiles(space, [distinct_id])
-        if not rows:
-            return None
-        if rows[0].alias_of is None:
-            return view_of(rows[0])
-        distinct_id = rows[0].alias_of
-    return None
+    row = find_profile_behind(store, space, distinct_id)
+    return None if row is None else view_of(row)
 
 
 def get_profile(store: Store, space: Space, distinct_id: str) -> ProfileView:

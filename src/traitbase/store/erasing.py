@@ -39,7 +39,7 @@ def _delete(database: Database, connection: sa.Connection, table: sa.Table, eras
 
 
 def _erase_suppressions(database: Database, connection: sa.Connection, erasure: Erasure) -> int:
-    """Take names and destinations out of suppressions; what they protect, they protect on, by digest.
+    """Take names, destinations and descriptions out of suppressions; what they protect, they protect on, by digest.
 
     Suppressions count in both environments: who is a profile in the other one, too, keeps them.
     """
@@ -59,10 +59,11 @@ def _unname(database: Database, connection: sa.Connection, workspace_id: str, pe
     for channel, digest in person.digests:
         on_channel = suppressions.c.channel == channel
         by_destination = [mine, on_channel, suppressions.c.digest == digest, suppressions.c.destination.is_not(None)]
-        statement = sa.update(suppressions).where(*by_destination).values(destination=None)
+        statement = sa.update(suppressions).where(*by_destination).values(destination=None, description=None)
         changed += connection.execute(statement).rowcount
-        by_id = sa.update(suppressions).where(mine, on_channel, is_named).values(distinct_id=None, digest=digest)
-        changed += connection.execute(by_id, ids).rowcount
+        by_id = sa.update(suppressions).where(mine, on_channel, is_named)
+        nameless = by_id.values(distinct_id=None, digest=digest, description=None)
+        changed += connection.execute(nameless, ids).rowcount
     return changed + connection.execute(sa.delete(suppressions).where(mine, is_named), ids).rowcount
 
 

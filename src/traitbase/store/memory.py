@@ -13,12 +13,16 @@ from traitbase.domain.spaces import Space, Workspace
 from traitbase.services.ports import (
     ChangeRow,
     DefinitionRow,
+    ErasedPerson,
+    Erasure,
     ErasureRow,
     IdempotencyRow,
     IgnoredRow,
     ProfileOrder,
     ProfileRow,
     SearchField,
+    SuppressionFilter,
+    SuppressionRow,
     WriteSession,
     WriteSet,
 )
@@ -37,6 +41,8 @@ class _Tables:
     ignored_values: list[IgnoredRow] = field(default_factory=list)
     erasures: dict[tuple[Space, str], ErasureRow] = field(default_factory=dict)
     idempotency: dict[tuple[Space, str], IdempotencyRow] = field(default_factory=dict)
+    suppressions: dict[tuple[str, str], SuppressionRow] = field(default_factory=dict)
+    subscription_settings: dict[Space, str] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -183,6 +189,56 @@ class MemoryStore:
                 del self.tables.idempotency[key]
         return len(old)
 
+    def put_suppression(self, row: SuppressionRow) -> None:
+        with self.lock:
+            same = [each for each in self.tables.suppressions.values() if _is_same(each, row)]
+            for each in same:
+                del self.tables.suppressions[each[:2]]
+            kept = min((each for each in same if _holds(each, row.created_at_us)), default=None)
+            if kept is not None:
+                row = row._replace(suppression_id=kept.suppression_id, created_at_us=kept.created_at_us)
+            self.tables.suppressions[row[:2]] = row
+
+    def list_suppressions(
+        self, workspace_id: str, which: SuppressionFilter, *, now_us: int, after: str | None, limit: int
+    ) -> list[SuppressionRow]:
+        rows = self._suppressions_of(workspace_id, now_us)
+        return [row for row in rows if _is_meant(row, which) and (after is None or row.suppression_id > after)][:limit]
+
+    def find_suppressions(
+        self, workspace_id: str, *, distinct_ids: Sequence[str], digests: Sequence[str], now_us: int
+    ) -> list[SuppressionRow]:
+        ids, known = set(distinct_ids), set(digests)
+        rows = self._suppressions_of(workspace_id, now_us)
+        return [row for row in rows if row.distinct_id in ids or row.digest in known]
+
+    def delete_suppressions(self, workspace_id: str, which: SuppressionFilter, *, now_us: int) -> int:
+        with self.lock:
+            meant = [row for row in self._suppressions_of(workspace_id, now_us) if _is_meant(row, which)]
+            for row in meant:
+                del self.tables.suppressions[row[:2]]
+        return len(meant)
+
+    def forget_suppressions(self, *, expired_by_us: int, at_most: int) -> int:
+        with self.lock:
+            old = [row for row in self.tables.suppressions.values() if not _holds(row, expired_by_us)][:at_most]
+            for row in old:
+                del self.tables.suppressions[row[:2]]
+        return len(old)
+
+    def _suppressions_of(self, workspace_id: str, now_us: int) -> list[SuppressionRow]:
+        with self.lock:
+            every = [row for row in self.tables.suppressions.values() if row.workspace_id == workspace_id]
+        return sorted((row for row in every if _holds(row, now_us)), key=lambda row: row.suppression_id)
+
+    def find_subscription_settings(self, space: Space) -> str | None:
+        with self.lock:
+            return self.tables.subscription_settings.get(space)
+
+    def put_subscription_settings(self, space: Space, document: str, *, at_us: int) -> None:  # noqa: ARG002  # for operators
+        with self.lock:
+            self.tables.subscription_settings[space] = document
+
     def open_session(self) -> WriteSession:
         return _MemorySession(self)
 
@@ -201,6 +257,25 @@ class MemoryStore:
 
 def _place(row: ProfileRow, *, by_time: bool) -> tuple[int, str]:
     return row.created_at_us if by_time else 0, row.distinct_id
+
+
+def _holds(row: SuppressionRow, now_us: int) -> bool:
+    return row.expires_at_us is None or row.expires_at_us > now_us
+
+
+def _is_same(row: SuppressionRow, other: SuppressionRow) -> bool:
+    if (row.workspace_id, row.channel) != (other.workspace_id, other.channel):
+        return False
+    return row.distinct_id == other.distinct_id if other.digest is None else row.digest == other.digest
+
+
+def _is_meant(row: SuppressionRow, which: SuppressionFilter) -> bool:
+    return (
+        which.suppression_id in (None, row.suppression_id)
+        and (which.distinct_ids is None or row.distinct_id in which.distinct_ids)
+        and (which.digests is None or row.digest in which.digests)
+        and which.channel in (None, row.channel)
+    )
 
 
 class _MemorySession:
@@ -305,7 +380,34 @@ class _MemorySession:
             counts["changes"] = erased
             left = [row for row in tables.ignored_values if row[:2] != erasure.space or row.distinct_id not in gone]
             counts["ignored_values"] = len(tables.ignored_values) - len(left)
-            counts |= {"kept_aside": 0, "suppressions": 0}
+            counts |= {"kept_aside": 0, "suppressions": self._erase_suppressions(erasure)}
             tables.ignored_values = left
             receipt = ErasureRow(erasure.request_id, erasure.erased_at_us, erasure.key_id, counts)
             tables.erasures[erasure.space, erasure.request_id] = receipt
+
+    def _erase_suppressions(self, erasure: Erasure) -> int:
+        elsewhere = {key[2] for key in self._store.tables.profiles if _is_elsewhere(key, erasure.space)}
+        people = [person for person in erasure.people if elsewhere.isdisjoint(person.distinct_ids)]
+        return sum(self._unname(erasure.space.workspace_id, person) for person in people)
+
+    def _unname(self, workspace_id: str, person: ErasedPerson) -> int:
+        table = self._store.tables.suppressions
+        digests = dict(person.digests)
+        changed = 0
+        for key, row in list(table.items()):
+            if row.workspace_id != workspace_id:
+                continue
+            digest = digests.get(row.channel)
+            if row.distinct_id in person.distinct_ids:
+                del table[key]
+                if digest is not None:
+                    table[key] = row._replace(distinct_id=None, digest=digest, description=None)
+                changed += 1
+            elif digest is not None and row.digest == digest and row.destination is not None:
+                table[key] = row._replace(destination=None, description=None)
+                changed += 1
+        return changed
+
+
+def _is_elsewhere(key: tuple[str, str, str], space: Space) -> bool:
+    return key[0] == space.workspace_id and key[1] != space.environment
