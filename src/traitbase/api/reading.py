@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from traitbase.api import wire
 from traitbase.api.auth import Gate
@@ -89,7 +90,7 @@ def reading_routes(store: Store, gate: Gate) -> APIRouter:
         if receipt is None:
             message = "there is no receipt with this request_id in this environment (they are kept some days)"
             raise NotFound(message, code="receipt_not_found")
-        return _json(wire.receipt_answer(receipt))
+        return StreamingResponse(wire.receipt_pieces(receipt), media_type="application/json")
 
     return router
 

@@ -25,6 +25,7 @@ from traitbase.domain.profiles import Profile
 from traitbase.domain.spaces import Space, find_zone
 from traitbase.domain.updates import Update
 from traitbase.domain.values import Kind, decode_properties, encode_properties
+from traitbase.services.change_texts import LARGE_WEIGHT, ignored_text, operations_text
 from traitbase.services.ports import (
     ChangeRow,
     DefinitionRow,
@@ -40,6 +41,7 @@ IDEMPOTENCY_US = 24 * 3600 * 1_000_000
 """How long an `Idempotency-Key` is remembered, in microseconds."""
 
 _ROWS_A_STEP = 256
+_DECODED_A_STEP = 512 * 1024  # bytes of documents: a few milliseconds
 _CACHED_PROFILES = 100_000
 _CACHED_BYTES = 32 * 1024 * 1024
 
@@ -73,6 +75,7 @@ class Submission:
     idempotency: IdempotencyKey | None = None
     outcome: str | Exception | None = None
     ignored: list[tuple[int, Ignored]] = field(default_factory=list)
+    ignored_by_reason: dict[str, int] = field(default_factory=dict)
 
 
 _Key = tuple[str, str, str]
@@ -96,7 +99,8 @@ class _Working:
         else:
             self.document, self.revision, self.profile_id, self.created_at_us = cached
             text = self.document
-            self.profile = Profile(decode_properties(text), len(text) if text.isascii() else len(text.encode()))
+            size = len(text) if text.isascii() else len(text.encode())
+            self.profile = Profile(decode_properties(text), size, is_exact=True)
 
 
 @dataclass(slots=True)
@@ -130,14 +134,10 @@ class Ingest:
         group.rows = WriteSet()
         fresh = self._settle_replays(group)
         yield from self._load(group, fresh)
-        done = 0
         for submission in fresh:
             submission.ignored.clear()
-            for start in range(0, len(submission.updates), _ROWS_A_STEP):
-                done += self._apply(group, submission, start)
-                if done >= _ROWS_A_STEP:
-                    done = 0
-                    yield
+            submission.ignored_by_reason.clear()
+            yield from self._apply(group, submission)
         yield from self._collect_profiles(group)
         self._publish(group)
 
@@ -253,6 +253,7 @@ class Ingest:
     def _load(self, group: Group, fresh: Iterable[Submission]) -> Iterator[None]:
         """Fetch into `group.working` every profile that the submissions name, and their spaces' definitions."""
         missing: dict[Space, list[str]] = {}
+        decoded = 0
         find_cached = self._cache.get
         for submission in fresh:
             space = submission.space
@@ -270,13 +271,26 @@ class Ingest:
                     working[distinct_id] = _Working(key, cached)
                     if cached is None:
                         missing.setdefault(space, []).append(distinct_id)
+                    else:
+                        decoded += len(cached[0])
+                        if decoded > _DECODED_A_STEP:
+                            decoded = 0
+                            yield
         yield
+        yield from self._load_missing(group, missing)
+
+    def _load_missing(self, group: Group, missing: dict[Space, list[str]]) -> Iterator[None]:
+        decoded = 0
         for space, distinct_ids in missing.items():
             working = group.working[space]
             for chunk in _in_steps(distinct_ids):
                 for row in self._store.find_profiles(space, chunk):
                     cached = (row.document, row.revision, row.profile_id, row.created_at_us)
                     working[row.distinct_id] = _Working((*space, row.distinct_id), cached)
+                    decoded += len(row.document)
+                    if decoded > _DECODED_A_STEP:
+                        decoded = 0
+                        yield
                 yield
 
     def _read_definitions(self, space: Space) -> Definitions:
@@ -288,15 +302,14 @@ class Ingest:
         by_name = {row.name: PropertyDefinition(row.kind, row.state) for row in rows}
         return Definitions(by_name, zone, revision)
 
-    def _apply(self, group: Group, submission: Submission, start: int) -> int:
-        """Apply up to `_ROWS_A_STEP` of a submission's updates; return how many."""
+    def _apply(self, group: Group, submission: Submission) -> Iterator[None]:
+        """Apply a submission's updates. Yields after each: one on a full profile can take as long as hundreds."""
         space = submission.space
         workspace_id, environment = space
         working = group.working[space]
         definitions = group.definitions[space]
         request_id, at_us, key_id = submission.request_id, submission.received_at_us, submission.key_id
-        updates = submission.updates[start : start + _ROWS_A_STEP]
-        for item, update in enumerate(updates, start):
+        for item, update in enumerate(submission.updates):
             distinct_id, operations, _ = update
             work = working[distinct_id]
             before = work.profile
@@ -304,18 +317,21 @@ class Ingest:
             if new_kinds:
                 definitions = self._add_definitions(group, submission, new_kinds)
             if not ignored or (before is None and profile is not None) or len(ignored) < _entries_in(update):
-                work.profile = profile
                 work.changed_at_us = at_us
+            work.profile = profile  # where nothing changed, the same properties, perhaps weighed by now
             revision = work.revision + 1 if work.changed_at_us else work.revision
-            sent = _encode(dict(operations)).decode()
+            sent = operations_text(update) if update.weight > LARGE_WEIGHT else _encode(dict(operations)).decode()
             told = self._note_ignored(submission, item, ignored) if ignored else None
             row = (workspace_id, environment, request_id, item, distinct_id, at_us, revision, key_id, sent, told)
             group.rows.changes.append(_row(ChangeRow, row))
-        return len(updates)
+            yield
 
     def _note_ignored(self, submission: Submission, item: int, ignored: tuple[Ignored, ...]) -> str:
         submission.ignored.extend((item, entry) for entry in ignored)
-        return _encode([entry._asdict() for entry in ignored]).decode()
+        counts = submission.ignored_by_reason
+        for entry in ignored:
+            counts[entry.reason] = counts.get(entry.reason, 0) + 1
+        return ignored_text(ignored)
 
     def _add_definitions(self, group: Group, submission: Submission, new_kinds: dict[str, Kind]) -> Definitions:
         """Add definitions to the group and return all that its space has now."""

@@ -55,7 +55,7 @@ class ChangeRow(NamedTuple):
 
     `item` is the update's position in its request; `revision` that of the profile afterwards (0: there is no profile).
     `operations` is the JSON object of what was sent, `ignored` a JSON array of `{operation, property, reason, message}`
-    or None if everything applied.
+    or None if everything applied; `change_texts` writes and reads both.
     """
 
     workspace_id: str
