@@ -170,7 +170,7 @@ class Store(Protocol):
         """Do the storage's own housekeeping (such as moving a write-ahead log along), in the caller's thread."""
 
     def check(self) -> None:
-        """Raise Refused if the storage cannot answer a query at the moment."""
+        """Raise Refused if the storage cannot be read or written to at the moment."""
 
     def close(self) -> None:
         """Close all connections."""

@@ -68,6 +68,9 @@ class Database(Protocol):
     def tidy(self) -> None:
         """Do the database's own housekeeping."""
 
+    def check(self) -> None:
+        """Raise Refused if nothing can be written at the moment. Cheap enough to be asked every second."""
+
 
 class SqlStore:
     """The store port on one database. Safe to use from several threads."""
@@ -207,9 +210,10 @@ class SqlStore:
         self._database.tidy()
 
     def check(self) -> None:
-        """Raise Refused if the storage cannot answer a query at the moment."""
+        """Raise Refused if the storage cannot be read or written to at the moment."""
         with self._database.reading() as connection:
             connection.execute(sa.select(sa.literal(1))).one()
+        self._database.check()
 
     def close(self) -> None:
         """Close all connections."""
