@@ -30,6 +30,7 @@ def test_it_makes_up_an_id_where_none_is_given(tmp_path):
 
 
 def test_it_says_so_where_there_is_none_yet(tmp_path):
+    bootstrap.open_store(tmp_path).close()
     done = run_cli("workspace", "list", data=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"No workspace yet. Make one: traitbase workspace create NAME --data {tmp_path}\n"

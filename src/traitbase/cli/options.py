@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from traitbase.bootstrap import open_store
+from traitbase.bootstrap import DATABASE_FILE, open_store
+from traitbase.domain.errors import NotFound
 from traitbase.services.ports import Store
 from traitbase.settings import load_settings
 
@@ -21,5 +22,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for
 
 
 def store_in(data: Path | None) -> Store:
-    """Open the store in the folder that the command names, or the one that the settings name."""
+    """Open the store in the folder that the command names, or the one that the settings name; make it if need be."""
     return open_store(load_settings(data=data).data)
+
+
+def existing_store_in(data: Path | None) -> Store:
+    """Open a store as `store_in` does, but raise NotFound where there is none: a typing error must not make one."""
+    folder = load_settings(data=data).data
+    if not (folder / DATABASE_FILE).exists():
+        message = (
+            f"there is no Traitbase data in {folder.absolute()}: name another folder with --data (or TRAITBASE_DATA), "
+            f"or make it with traitbase workspace create NAME --data {folder}"
+        )
+        raise NotFound(message, code="data_not_found")
+    return open_store(folder)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from traitbase import bootstrap
-from traitbase.cli.options import AsJson, Data, store_in
+from traitbase.cli.options import AsJson, Data, existing_store_in, store_in
 from traitbase.services.workspaces import create_workspace
 
 app = typer.Typer(help="Make and list workspaces.", no_args_is_help=True)
@@ -41,7 +41,7 @@ def create(
 @app.command("list")
 def list_all(data: Data = None, as_json: AsJson = False) -> None:
     """List the workspaces."""
-    workspaces = store_in(data).list_workspaces()
+    workspaces = existing_store_in(data).list_workspaces()
     if as_json:
         items = [
             {"workspace_id": each.workspace_id, "name": each.name, "timezone": each.timezone} for each in workspaces
