@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import time
 import uuid
 
 
@@ -49,3 +52,31 @@ def test_it_names_the_fault_in_a_large_body(ada):
     assert (answer.status, answer.json["errors"][0]["path"]) == (400, "batch[2000].action.$push")
     text = json.dumps({"batch": [item] * 2_000}).encode()
     assert "not valid JSON" in ada.post("batch", text[:-1]).json["_message"]
+
+
+def test_it_bounds_what_unfinished_bodies_hold_together(server, cast, ada):
+    """Each stops before its end. Those that there is no room for are answered at once, and the room comes back."""
+    size = 9_900_000
+    head = (
+        "POST /v1/north/live/profiles/properties/set HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {cast.ada}\r\nContent-Length: {size}\r\n\r\n"
+    )
+    lines = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(20)]
+    refused = 0
+    for line in lines:
+        line.sendall(head.encode())
+        with contextlib.suppress(ConnectionError):
+            line.sendall(b"x" * (size - 1))
+    for line in lines:
+        line.settimeout(0.2)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            refused += b" 503 " in line.recv(100)
+    assert 1 <= refused <= 10
+    for line in lines:
+        line.close()
+    me = fresh_id()
+    answer = ada.post("set", {"distinct_id": me, "$set": {"a": 1}, "filling": "x" * 9_000_000})
+    assert answer.status in (202, 503)
+    deadline = time.monotonic() + 20
+    while ada.post("set", {"distinct_id": me, "$set": {"a": 1}, "filling": "x" * 9_000_000}).status != 202:
+        assert time.monotonic() < deadline

@@ -165,8 +165,10 @@ def test_it_reads_settings_from_a_file_in_the_data_folder(tmp_path):
     (data / "traitbase.toml").write_text("log_level = 'warning'\nport = 'many'\nunknown = 1\n")
     done = run_cli("serve", data=data)
     assert_plain(done.stderr)
-    assert "TRAITBASE_PORT" in done.stderr
-    assert "TRAITBASE_UNKNOWN" in done.stderr
+    file = data / "traitbase.toml"
+    assert f"port in {file}: " in done.stderr
+    assert f"unknown in {file}: " in done.stderr
+    assert "TRAITBASE_" not in done.stderr
     (data / "traitbase.toml").write_text("no toml")
     done = run_cli("serve", data=data)
     assert_plain(done.stderr)

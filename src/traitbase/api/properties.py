@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from traitbase.api.auth import Gate
-from traitbase.api.bodies import ClientGone, Headers, Receive, read_body
+from traitbase.api.bodies import BODIES_MAX_BYTES, ClientGone, Headers, Receive, Room, read_body
 from traitbase.api.errors import answer_to
 from traitbase.api.metrics import Metrics
 from traitbase.api.writer import GroupCommitWriter
@@ -91,6 +91,7 @@ class PropertyEndpoints:
         self._now_us = now_us
         self._new_request_id = new_request_id
         self._reading_large = asyncio.Semaphore()
+        self._room = Room(BODIES_MAX_BYTES)
 
     async def answer(self, call: Call, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request: 202 once its updates are durable and applied, or the error that says why not."""
@@ -99,15 +100,16 @@ class PropertyEndpoints:
         extra: Headers = ()
         try:
             key_id = self.admit(call, _value_of(b"authorization", headers), client[0] if client else None)
-            body = await read_body(receive, headers)
-            token = _value_of(b"idempotency-key", headers)
-            asked = (
-                _read(call.endpoint, body, token)
-                if len(body) <= LARGE_BYTES
-                else await self._read_large(call, body, token)
-            )
-            settled: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            self._submit(call, asked, key_id=key_id, settled=_into(settled))
+            with self._room.share() as share:
+                body = await read_body(receive, headers, share)
+                token = _value_of(b"idempotency-key", headers)
+                asked = (
+                    _read(call.endpoint, body, token)
+                    if len(body) <= LARGE_BYTES
+                    else await self._read_large(call, body, token)
+                )
+                settled: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+                self._submit(call, asked, key_id=key_id, settled=_into(settled))
             status, body = 202, await settled
         except ClientGone:
             return

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from traitbase import bootstrap
-from traitbase.cli.options import AsJson, Data, existing_store_in
+from traitbase.cli.options import AsJson, Data, existing_store_in, show_table
 from traitbase.domain.keys import ApiKey, Reach, Scope
 from traitbase.services.workspaces import create_api_key, get_workspace, revoke_api_key
 
@@ -75,7 +74,7 @@ def list_all(workspace: WorkspaceOption, data: Data = None, as_json: AsJson = Fa
     now_us = bootstrap.now_us()
     for key, used_at_us in keys:
         table.add_row(key.key_id, key.name, key.reach, key.scope, _state(key, now_us), _time(used_at_us) or "never")
-    Console().print(table)
+    show_table(table)
 
 
 @app.command()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from traitbase.bootstrap import DATABASE_FILE, open_store
 from traitbase.domain.errors import NotFound
@@ -18,7 +21,14 @@ Data = Annotated[
         "--data", help="The data folder. Default: $TRAITBASE_DATA, or traitbase-data here.", show_default=False
     ),
 ]
+_WIDE = 10_000
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
+
+
+def show_table(table: Table) -> None:
+    """Print a table: as wide as the terminal, or as wide as it needs to be for whoever cuts columns out of it."""
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 def store_in(data: Path | None) -> Store:

@@ -6,11 +6,10 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from traitbase import bootstrap
-from traitbase.cli.options import AsJson, Data, existing_store_in, store_in
+from traitbase.cli.options import AsJson, Data, existing_store_in, show_table, store_in
 from traitbase.services.workspaces import create_workspace
 
 app = typer.Typer(help="Make and list workspaces.", no_args_is_help=True)
@@ -54,7 +53,7 @@ def list_all(data: Data = None, as_json: AsJson = False) -> None:
     table = Table("id", "name", "time zone")
     for each in workspaces:
         table.add_row(each.workspace_id, each.name, each.timezone)
-    Console().print(table)
+    show_table(table)
 
 
 def _data_option(data: object) -> str:

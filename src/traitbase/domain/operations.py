@@ -69,6 +69,11 @@ _MESSAGES = {
 }
 
 
+_SUM_OUT_OF_RANGE = (
+    f"the sum is out of range: a number has at most {values.NUMBER_INTEGER_DIGITS} digits before the decimal point"
+)
+
+
 class Ignored(NamedTuple):
     """One value that was not applied, while everything beside it was. `message` is for the caller's eyes."""
 
@@ -272,7 +277,9 @@ class _Draft:
                 continue
             total = None if number is None else values.add(current, number)
             if total is None:
-                self._ignore(Operation.ADD, name, Reason.NUMBER_OUT_OF_RANGE)
+                reason = Reason.NUMBER_OUT_OF_RANGE
+                message = _MESSAGES[reason] if number is None else _SUM_OUT_OF_RANGE
+                self.ignored.append(Ignored(Operation.ADD, name, reason, message))
             else:
                 self._write(Operation.ADD, name, total, Kind.NUMBER)
 
