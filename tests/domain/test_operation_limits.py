@@ -345,3 +345,16 @@ def test_a_long_list_counts_each_value_once_and_is_looked_at_to_its_end(sent, re
     applied = apply(None, update_of({"$set": {"l": sent}}), NONE_KNOWN)
     kept = {} if reason else {"l": list(dict.fromkeys(sent))}
     assert outcome_of(applied) == (kept, [("$set", "l", reason)] if reason else [])
+
+
+def test_an_addition_says_whether_the_number_or_the_sum_is_out_of_range():
+    known = defined({"n": 1})
+    ignored = apply(profile_of({"n": 10**20 - 1}), update_of({"$add": {"n": 1, "m": 10**20}}), known).ignored
+    assert [(entry.property, entry.reason.value, entry.message) for entry in ignored] == [
+        (
+            "n",
+            "number_out_of_range",
+            "the sum is out of range: a number has at most 20 digits before the decimal point",
+        ),
+        ("m", "number_out_of_range", "a number has at most 20 digits before the decimal point"),
+    ]
