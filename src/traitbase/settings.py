@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -54,10 +56,21 @@ def load_settings(**given: object) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # validated by pydantic
     except ValidationError as error:
         faults = tuple(
-            Fault(f"TRAITBASE_{'.'.join(map(str, each['loc'])).upper()}", f"{each['msg']} (got {each['input']!r})")
+            Fault(_place_of(".".join(map(str, each["loc"])), given), f"{each['msg']} (got {each['input']!r})")
             for each in error.errors()
         )
         lines = "\n".join(f"  {fault.path}: {fault.message}" for fault in faults)
         raise InvalidInput(f"these settings cannot be used:\n{lines}", faults=faults, code="bad_settings") from error
     except ValueError as error:  # a TOML file that is none
         raise InvalidInput(f"{CONFIG_FILE} cannot be read: {error}", code="bad_settings") from error
+
+
+def _place_of(name: str, given: Mapping[str, object]) -> str:
+    """Return where a setting at fault was set: on the command line, in the environment, or in the file."""
+    if given.get(name) is not None:
+        return f"--{name}"
+    variable = f"TRAITBASE_{name.upper()}"
+    if variable in {each.upper() for each in os.environ}:
+        return variable
+    data = given.get("data") or os.environ.get("TRAITBASE_DATA") or Settings.model_fields["data"].default
+    return f"{name} in {Path(str(data)) / CONFIG_FILE}"

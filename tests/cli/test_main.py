@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -38,8 +39,27 @@ def test_an_unknown_command_is_an_error():
     assert "No such command 'deploy'" in done.stderr
 
 
-def test_a_reader_that_goes_away_is_no_traceback(tmp_path):
-    command = [*TRAITBASE, "workspace", "list", "--json", "--data", str(tmp_path)]
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("workspace", "list"),
+        ("keys", "list", "--workspace", "shop"),
+        ("keys", "create", "--workspace", "shop"),
+        ("keys", "revoke", "key_1"),
+        ("import", "people.csv", "--workspace", "shop", "--environment", "live"),
+    ],
+)
+def test_a_command_that_needs_data_makes_none(tmp_path, command):
+    (tmp_path / "people.csv").write_text("distinct_id,name\nada,Ada\n")
+    done = run_cli(*command, data=Path("typo"), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"there is no Traitbase data in {tmp_path / 'typo'}" in done.stderr
+    assert "traitbase workspace create NAME --data typo" in done.stderr
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_reader_that_goes_away_is_no_traceback(data):
+    command = [*TRAITBASE, "workspace", "list", "--json", "--data", str(data)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert "Traceback" not in process.stderr.read()

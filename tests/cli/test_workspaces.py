@@ -30,6 +30,7 @@ def test_it_makes_up_an_id_where_none_is_given(tmp_path):
 
 
 def test_it_says_so_where_there_is_none_yet(tmp_path):
+    bootstrap.open_store(tmp_path).close()
     done = run_cli("workspace", "list", data=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"No workspace yet. Make one: traitbase workspace create NAME --data {tmp_path}\n"
@@ -62,3 +63,12 @@ def test_it_finds_its_folder_by_the_environment(tmp_path):
     done = run_cli("workspace", "create", "A", "--id", "a", "--json", env={"TRAITBASE_DATA": str(tmp_path)})
     assert json.loads(done.stdout) == {"workspace_id": "a", "name": "A", "timezone": "UTC"}
     assert (tmp_path / "traitbase.db").exists()
+
+
+def test_it_cuts_nothing_off_where_its_table_is_read_by_a_program(tmp_path):
+    name = "a name that is a good deal longer than a line of a terminal " * 3
+    workspace_id = "w" * 60
+    run_cli("workspace", "create", name.strip(), "--id", workspace_id, data=tmp_path)
+    done = run_cli("workspace", "list", data=tmp_path, env={"COLUMNS": "40"})
+    assert f" {workspace_id} " in done.stdout
+    assert f" {name.strip()} " in done.stdout

@@ -266,3 +266,95 @@ def test_removes_from_a_full_list():
     properties = {"l": list(range(1_000))}
     applied = apply(profile_of(properties), update_of({"$remove": {"l": 0}}), defined(properties))
     assert outcome_of(applied) == ({"l": list(range(1, 1_000))}, [])
+
+
+# --- what it costs ---
+
+
+def test_knows_the_exact_size_once_a_profile_is_full_and_weighs_only_what_is_touched(monkeypatch):
+    properties = filled_to(BYTES_MAX - 300)
+    names = list(properties)
+    known = defined({**properties, "l": ["a"]})
+    profile = profile_of(properties)._replace(is_exact=True)
+    weighed = []
+
+    def noting(entries):
+        weighed.append(len(entries))
+        return encode(entries)
+
+    encode = values.encode_properties
+    monkeypatch.setattr(values, "encode_properties", noting)
+    for number in range(40):
+        action = (
+            {"$set": {names[number]: "y" * 199}},
+            {"$set": {names[number]: "z" * 255, f"new {number}": 5}},
+            {"$append": {"l": f"element {number}"}},
+            {"$unset": [names[number]], "$set": {"p": "é" * 200}},
+        )[number % 4]
+        weighed.clear()
+        profile = apply(profile, update_of(action), known).profile
+        assert profile.is_exact
+        assert profile.size_bound == len(encode(profile.properties)) <= BYTES_MAX
+        assert sum(weighed) <= 8
+
+
+def test_a_hundred_thousand_names_end_as_two_thousand_properties():
+    sent = {f"n{number}": number for number in range(100_000)}
+    applied = apply(None, update_of({"$set": sent, "$unset": [f"n{number}" for number in range(10)]}), NONE_KNOWN)
+    kept = {f"n{number}": number for number in range(10, 2_000)}
+    assert outcome_of(applied) == (kept, [("$set", f"n{number}", "profile_full") for number in range(2_000, 100_000)])
+    assert len(applied.new_kinds) == 2_000
+
+
+def test_more_names_than_a_profile_holds_apply_as_a_whole_if_enough_are_taken_away():
+    sent = {f"n{number}": number for number in range(3_000)}
+    gone = [f"n{number}" for number in range(1_000)]
+    applied = apply(None, update_of({"$set": sent, "$unset": gone}), NONE_KNOWN)
+    assert outcome_of(applied) == ({f"n{number}": number for number in range(1_000, 3_000)}, [])
+
+
+def test_names_beyond_those_of_the_workspace_are_told_apart_from_faulty_values():
+    known = Definitions({f"d{number}": PropertyDefinition(Kind.NUMBER) for number in range(5_000)}, UTC_ZONE)
+    sent = {"d1": 1, "a": 5, "b": None, "c": "x" * 256, "d": [True], "e": ["x"], "f": True}
+    assert outcome_of(apply(None, update_of({"$set": sent}), known)) == (
+        {"d1": 1},
+        [
+            ("$set", "a", "too_many_properties"),
+            ("$set", "b", "null_value"),
+            ("$set", "c", "string_too_long"),
+            ("$set", "d", "list_element_type"),
+            ("$set", "e", "too_many_properties"),
+            ("$set", "f", "too_many_properties"),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        ([1] * 100_000, None),
+        ([*range(1_000), *range(1_000)] * 10, None),
+        ([*range(1_001)] * 10, "list_too_long"),
+        ([1, *[1] * 10_000, True], "list_element_type"),
+        ([*range(20_000), None], "list_element_type"),
+        ([*range(20_000), "x" * 256], "string_too_long"),
+        ([f"2020-01-01T{number % 24:02}:00:00Z" for number in range(50_000)], None),
+    ],
+)
+def test_a_long_list_counts_each_value_once_and_is_looked_at_to_its_end(sent, reason):
+    applied = apply(None, update_of({"$set": {"l": sent}}), NONE_KNOWN)
+    kept = {} if reason else {"l": list(dict.fromkeys(sent))}
+    assert outcome_of(applied) == (kept, [("$set", "l", reason)] if reason else [])
+
+
+def test_an_addition_says_whether_the_number_or_the_sum_is_out_of_range():
+    known = defined({"n": 1})
+    ignored = apply(profile_of({"n": 10**20 - 1}), update_of({"$add": {"n": 1, "m": 10**20}}), known).ignored
+    assert [(entry.property, entry.reason.value, entry.message) for entry in ignored] == [
+        (
+            "n",
+            "number_out_of_range",
+            "the sum is out of range: a number has at most 20 digits before the decimal point",
+        ),
+        ("m", "number_out_of_range", "a number has at most 20 digits before the decimal point"),
+    ]

@@ -167,6 +167,29 @@ def test_it_ignores_other_top_level_keys(ada):
     assert ada.properties_of(me) == {"a": 1}
 
 
+@pytest.mark.parametrize("filling", ["", "x" * 300_000])
+def test_it_ignores_nothing_that_nests_deeper_than_a_body_may(ada, filling):
+    me = fresh_id()
+    single = {"distinct_id": me, "$set": {"a": 1}, "filling": filling}
+    item = {"distinct_id": me, "action": {"$set": {"a": 1}}}
+    for endpoint, body in (
+        ("set", {**single, "context": {"deep": [[[{"a": []}]]]}}),
+        ("batch", {"batch": [item], "filling": filling, "context": [[[[[[]]]]]]}),
+        ("batch", {"batch": [item, {**item, "context": [[[[]]]]}], "filling": filling}),
+    ):
+        assert_refused(ada, endpoint, body, path="", ids=[me])
+        assert "nested too deep" in ada.post(endpoint, body).json["_message"]
+        assert "at most 6 levels" in ada.post(endpoint, body).json["_message"]
+
+
+@pytest.mark.parametrize("filling", ["", "x" * 300_000])
+def test_it_takes_what_nests_as_deep_as_a_body_may(ada, filling):
+    me = fresh_id()
+    item = {"distinct_id": me, "action": {"$set": {"l": ["x"]}}, "context": [[[]]]}
+    assert ada.post("batch", {"batch": [item], "filling": filling, "context": [[[[[]]]]]}).status == 202
+    assert ada.properties_of(me) == {"l": ["x"]}
+
+
 @pytest.mark.parametrize("items", [None, [], {}, "x", 5])
 def test_it_refuses_a_batch_that_is_none(ada, items):
     assert_refused(ada, "batch", {"batch": items}, path="batch")

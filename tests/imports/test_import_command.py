@@ -174,3 +174,28 @@ def test_it_names_the_encoding_it_would_guess_without_a_terminal(run):
     done = run(LATIN.encode("cp1252"))
     assert "--encoding cp1250" in done.exception.message or "--encoding cp1252" in done.exception.message
     assert properties(run, "u1") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "forms"),
+    [
+        ("number", ["1,5", "+1", "01", "5 kg", "1.", "NaN"], "19.99, -3, 1e5"),
+        ("boolean", ["yes", "1"], "true or false"),
+        ("date", ["25.11.2026", "2026-02-30"], "2026-11-25"),
+        ("list", ["a", "[[1]]", "{}"], '["a", "b"]'),
+    ],
+)
+def test_it_says_how_a_cell_must_be_written(run, kind, cells, forms):
+    rows = "".join(f"u{number};{cell}\n" for number, cell in enumerate(cells))
+    done = run(f"distinct_id;p\n{rows}", "--type", f"p={kind}", "--delimiter", ";", "--json")
+    summary = json.loads(done.stdout)
+    assert summary["ignored_values"] == {"type_mismatch": len(cells)}
+    assert {sample["reason"] for sample in summary["samples"]} == {"type_mismatch"}
+    assert all(forms in sample["message"] for sample in summary["samples"])
+    assert all("JSON string was sent" not in sample["message"] for sample in summary["samples"])
+
+
+@pytest.mark.parametrize("arguments", [("--type", "p=what"), ("--workspace", "nowhere"), ("--data", "/no/such/folder")])
+def test_it_tells_a_failure_as_one_object(run, arguments):
+    done = run("distinct_id,p\nada,1\n", "--json", *arguments)
+    assert json.loads(done.stdout) == {"error": {"code": done.exception.code, "message": done.exception.message}}

@@ -165,8 +165,10 @@ def test_it_reads_settings_from_a_file_in_the_data_folder(tmp_path):
     (data / "traitbase.toml").write_text("log_level = 'warning'\nport = 'many'\nunknown = 1\n")
     done = run_cli("serve", data=data)
     assert_plain(done.stderr)
-    assert "TRAITBASE_PORT" in done.stderr
-    assert "TRAITBASE_UNKNOWN" in done.stderr
+    file = data / "traitbase.toml"
+    assert f"port in {file}: " in done.stderr
+    assert f"unknown in {file}: " in done.stderr
+    assert "TRAITBASE_" not in done.stderr
     (data / "traitbase.toml").write_text("no toml")
     done = run_cli("serve", data=data)
     assert_plain(done.stderr)
@@ -206,3 +208,77 @@ def test_it_answers_503_at_once_when_the_queue_is_full(tmp_path):
     finally:
         holder.close()
         server.stop()
+
+
+def readiness(client) -> tuple[int, str]:
+    answer = client.call("GET", "/readyz")
+    return answer.status, answer.json.get("_message", "")
+
+
+def wait_for_readiness(client, expected: int) -> None:
+    deadline = time.monotonic() + 20
+    while readiness(client)[0] != expected:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("names", [("traitbase.db",), ("traitbase.db-wal",), ("traitbase.db", "traitbase.db-wal")])
+def test_it_is_not_ready_and_writes_nothing_while_its_files_are_gone(tmp_path, names):
+    data = tmp_path / "data"
+    cast = make_cast(data)
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    with serving(data) as server:
+        client = server.client(cast.ada, "north")
+        assert client.post("set", {"distinct_id": "u", "$set": {"a": 1}}).status == 202
+        for name in names:
+            (data / name).rename(aside / name)
+        status, message = readiness(client)
+        assert status == 503
+        assert "are gone or were replaced" in message
+        assert str(data) in message
+        for _ in range(3):
+            answer = client.post("set", {"distinct_id": "u", "$set": {"a": 2}})
+            assert (answer.status, "are gone or were replaced" in answer.json["_message"]) == (503, True)
+        assert not any((data / name).exists() for name in names)
+        for name in names:
+            (aside / name).rename(data / name)
+        assert readiness(client) == (200, "")
+        assert client.post("set", {"distinct_id": "u", "$add": {"n": 1}, "$set": {"a": 3}}).status == 202
+        assert client.properties_of("u") == {"a": 3}
+
+
+def test_it_is_not_ready_while_its_disk_is_full(small_disk):
+    data = small_disk / "data"
+    cast = make_cast(data)
+    with serving(data) as server:
+        client = server.client(cast.ada, "north")
+        filler = small_disk / "filler"
+        with pytest.raises(OSError, match="No space"):
+            fill(filler)
+        with pytest.raises(OSError, match="No space"):  # the last bytes of it
+            (small_disk / "rest").write_bytes(b"\0" * 65536)
+        wait_for_readiness(client, 503)
+        assert "full" in readiness(client)[1]
+        filler.unlink()
+        wait_for_readiness(client, 200)
+
+
+def test_it_says_that_a_database_is_another_programs(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    with sqlite3.connect(data / "traitbase.db") as database:
+        database.execute("CREATE TABLE profiles (x)")
+    database.close()
+    for command in (["serve", "--port", "0"], ["workspace", "list"]):
+        done = run_cli(*command, data=data)
+        assert done.returncode == 2
+        assert_plain(done.stderr)
+        assert "another program's" in done.stderr
+
+
+def test_it_says_that_a_host_name_is_none(tmp_path):
+    done = run_cli("serve", "--port", "0", "--host", "a" * 100, data=tmp_path / "data")
+    assert done.returncode == 2
+    assert_plain(done.stderr)
+    assert "--host" in done.stderr

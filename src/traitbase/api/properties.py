@@ -11,18 +11,17 @@ import msgspec
 import structlog
 
 from traitbase.api.auth import Gate
-from traitbase.api.bodies import ClientGone, Headers, Receive, read_body
+from traitbase.api.bodies import BODIES_MAX_BYTES, ClientGone, Headers, Receive, Room, read_body
 from traitbase.api.errors import answer_to
 from traitbase.api.idempotency import header_once, key_for
 from traitbase.api.metrics import Metrics
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.domain.errors import NotFound, TraitbaseError
-from traitbase.domain.json_text import read_json
+from traitbase.domain.json_text import LARGE_BYTES, read_json, read_json_in_pieces
 from traitbase.domain.keys import Scope
 from traitbase.domain.spaces import Environment, Space
 from traitbase.domain.updates import Operation, Update, parse_batch, parse_single
-from traitbase.domain.values import JsonValue
-from traitbase.services.ingest import Submission
+from traitbase.services.ingest import IdempotencyKey, Submission
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiScope = MutableMapping[str, Any]
@@ -91,6 +90,8 @@ class PropertyEndpoints:
         self._metrics = metrics
         self._now_us = now_us
         self._new_request_id = new_request_id
+        self._reading_large = asyncio.Semaphore()
+        self._room = Room(BODIES_MAX_BYTES)
 
     async def answer(self, call: Call, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request: 202 once its updates are durable and applied, or the error that says why not."""
@@ -99,10 +100,16 @@ class PropertyEndpoints:
         extra: Headers = ()
         try:
             key_id = self.admit(call, header_once(b"authorization", headers), client[0] if client else None)
-            body = await read_body(receive, headers)
-            settled: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            token = header_once(b"idempotency-key", headers)
-            self.accept(call, body, token, key_id=key_id, settled=_into(settled))
+            with self._room.share() as share:
+                body = await read_body(receive, headers, share)
+                token = header_once(b"idempotency-key", headers)
+                asked = (
+                    _read(call.endpoint, body, token)
+                    if len(body) <= LARGE_BYTES
+                    else await self._read_large(call, body, token)
+                )
+                settled: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+                self._submit(call, asked, key_id=key_id, settled=_into(settled))
             status, body = 202, await settled
         except ClientGone:
             return
@@ -131,21 +138,22 @@ class PropertyEndpoints:
 
         Raises InvalidInput and Refused at once for what never reaches the writer.
         """
-        updates = _parse(call.endpoint, read_json(body))
-        submission = Submission(
-            call.space,
-            updates,
-            self._new_request_id(),
-            self._now_us(),
-            key_id,
-            None if idempotency_key is None else key_for(idempotency_key, call.endpoint, body),
-        )
+        self._submit(call, _read(call.endpoint, body, idempotency_key), key_id=key_id, settled=settled)
+
+    async def _read_large(self, call: Call, body: bytes, idempotency_key: bytes | None) -> _Asked:
+        # One at a time: they would only take turns, and every thread that is at work makes the loop wait for its turn.
+        async with self._reading_large:
+            return await asyncio.to_thread(_read, call.endpoint, body, idempotency_key)
+
+    def _submit(self, call: Call, asked: _Asked, *, key_id: str, settled: Answered) -> None:
+        updates, idempotency, size = asked
+        submission = Submission(call.space, updates, self._new_request_id(), self._now_us(), key_id, idempotency)
         parsed = updates if call.endpoint == BATCH_ENDPOINT else None
 
         def answer(outcome: str | Exception) -> None:
             settled(_accepted(outcome, parsed) if isinstance(outcome, str) else outcome)
 
-        self._writer.submit(submission, size=len(body), settled=answer)
+        self._writer.submit(submission, size=size, settled=answer)
 
     def refuse(self, call: Call, error: BaseException) -> tuple[int, bytes, Headers]:
         """Return status, body and extra headers of the answer to an error."""
@@ -177,10 +185,24 @@ def _accepted(request_id: str, updates: Sequence[Update] | None) -> bytes:
     return b'{"request_id":"%s","batch":[%s]}' % (request_id.encode(), items)
 
 
-def _parse(endpoint: str, sent: JsonValue) -> Sequence[Update]:
-    if endpoint == BATCH_ENDPOINT:
-        return parse_batch(sent)
-    return (parse_single(sent, SINGLE_ENDPOINTS[endpoint]),)
+class _Asked(NamedTuple):
+    """A body that was read: what it asks for, and its size in bytes."""
+
+    updates: Sequence[Update]
+    idempotency: IdempotencyKey | None
+    size: int
+
+
+def _read(endpoint: str, body: bytes, idempotency_key: bytes | None) -> _Asked:
+    """Check a body and the header beside it. Raises InvalidInput. Needs nothing but these, so any thread may do it."""
+    operation = SINGLE_ENDPOINTS.get(endpoint)
+    if len(body) <= LARGE_BYTES:
+        sent = read_json(body)
+    else:
+        sent = read_json_in_pieces(body, keep={"batch"} if operation is None else {"distinct_id", operation.value})
+    updates = parse_batch(sent) if operation is None else (parse_single(sent, operation),)
+    token = None if idempotency_key is None else key_for(idempotency_key, endpoint, body)
+    return _Asked(updates, token, len(body))
 
 
 _item_answers: dict[tuple[Operation, ...], bytes] = {}

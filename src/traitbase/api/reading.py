@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from traitbase.api import wire
 from traitbase.api.auth import Gate
@@ -66,6 +67,6 @@ def reading_routes(store: Store, gate: Gate) -> APIRouter:
         if receipt is None:
             message = "there is no receipt with this request_id in this environment (they are kept some days)"
             raise NotFound(message, code="receipt_not_found")
-        return json_answer(wire.receipt_answer(receipt))
+        return StreamingResponse(wire.receipt_pieces(receipt), media_type="application/json")
 
     return router

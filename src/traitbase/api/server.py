@@ -62,7 +62,9 @@ def _calm_the_interpreter() -> None:
     # With the usual thresholds a third of the time under load went into collections that found nothing.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    # The middle one is low because it counts what one collection walks through: with 20, a request of a million names
+    # was a million objects, and 60 ms in which nothing else ran.
+    gc.set_threshold(50_000, 5, 400)
     # The writer's thread comes back from the database for microseconds of work; waiting the usual 5 ms for its turn
     # would be most of what it does.
     sys.setswitchinterval(0.0005)

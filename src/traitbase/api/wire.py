@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,8 @@ from traitbase.services.receipts import Receipt
 from traitbase.services.subscriptions import PreferenceView
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ENTRIES_A_PIECE = 1_024
+
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -102,24 +105,33 @@ def definition_answer(row: DefinitionRow) -> dict[str, Any]:
     }
 
 
-def receipt_answer(receipt: Receipt) -> dict[str, Any]:
-    """Return the answer to `GET …/requests/{request_id}`."""
-    answer: dict[str, Any] = {
-        "request_id": receipt.request_id,
-        "received_at": time_of(receipt.received_at_us),
-        "items": [
-            {
-                "distinct_id": item.distinct_id,
-                "applied": [{"operation": entry.operation.value, "property": entry.property} for entry in item.applied],
-                "ignored": item.ignored,
-                **({} if item.action is None else {"action": item.action}),
-            }
-            for item in receipt.items
-        ],
-    }
-    if receipt.erased is not None:
-        answer["erased"] = receipt.erased
-    return answer
+def receipt_pieces(receipt: Receipt) -> Iterator[bytes]:
+    """Yield the answer to `GET …/requests/{request_id}`, in pieces of some 100 KB: it can have a hundred megabytes."""
+    gathered = [encode({"request_id": receipt.request_id, "received_at": time_of(receipt.received_at_us)})[:-1]]
+    gathered.append(b',"items":[')
+    for number, item in enumerate(receipt.items):
+        gathered.append(
+            b'%s{"distinct_id":%s,"applied":[' % (b"," if number else b"", _encoder.encode(item.distinct_id))
+        )
+        yield from _gather(
+            gathered, [{"operation": entry.operation, "property": entry.property} for entry in item.applied]
+        )
+        gathered.append(b'],"ignored":[')
+        yield from _gather(gathered, item.ignored)
+        gathered.append(b"]}" if item.action is None else b'],"action":%s}' % _encoder.encode(item.action))
+    gathered.append(b"]}" if receipt.erased is None else b'],"erased":%s}' % _encoder.encode(receipt.erased))
+    yield b"".join(gathered)
+
+
+def _gather(gathered: list[bytes], entries: Sequence[object]) -> Iterator[bytes]:
+    """Add entries, encoded and with commas between, to what is gathered, and yield that whenever it is a piece."""
+    for start in range(0, len(entries), _ENTRIES_A_PIECE):
+        if start:
+            gathered.append(b",")
+        gathered.append(_encoder.encode(entries[start : start + _ENTRIES_A_PIECE])[1:-1])
+        if start or len(gathered) > _ENTRIES_A_PIECE:
+            yield b"".join(gathered)
+            gathered.clear()
 
 
 def suppression_answer(row: SuppressionRow) -> dict[str, Any]:

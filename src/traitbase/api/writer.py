@@ -19,6 +19,7 @@ import structlog
 
 from traitbase.api.metrics import Metrics
 from traitbase.domain.errors import Conflict, Refused
+from traitbase.services.change_texts import LARGE_WEIGHT
 from traitbase.services.ingest import Group, Ingest, Submission
 
 # A group is bounded so that the first of its requests does not wait for the last for long.
@@ -28,7 +29,10 @@ _GROUP_BYTES_MAX = 16 * 1024 * 1024
 # multiply the cost of a commit.
 _WORTH_PREPARING_AHEAD = 256
 _STAGED_ON_LOOP_MAX = 128
+_STAGED_ON_LOOP_BYTES = 512 * 1024
 _LOOP_HELD_SECONDS_MAX = 0.002
+_HARMLESS_BYTES = 16 * 1024
+_FREED_A_STEP = 4_096
 _LOCK_PATIENCE_SECONDS = 10.0
 _RACES_LOST_MAX = 200
 
@@ -43,6 +47,7 @@ class _Waiting(NamedTuple):
     submission: Submission
     size: int
     settled: Settled
+    is_heavy: bool
 
 
 class GroupCommitWriter:
@@ -73,14 +78,14 @@ class GroupCommitWriter:
         idempotency key, Refused if the storage cannot be written to. Raises Refused(code="queue_full") at once if
         there is no room.
         """
-        updates = len(submission.updates)
+        updates = submission.counts_for
         full = self._waiting_updates + updates > self._updates_max or self._waiting_bytes + size > self._bytes_max
         if self._stopping or (full and self._waiting):
             self._metrics.queue_refusals += 1
             raise Refused(
                 "the write queue is full; nothing of this request was applied, send it again", code="queue_full"
             )
-        self._waiting.append(_Waiting(submission, size, settled))
+        self._waiting.append(_Waiting(submission, size, settled, _is_heavy(submission, size)))
         self._waiting_updates += updates
         self._waiting_bytes += size
         if self._writing is None or self._waiting_updates >= _WORTH_PREPARING_AHEAD:
@@ -117,12 +122,14 @@ class GroupCommitWriter:
         updates = size = 0
         while self._waiting:
             first = self._waiting[0]
-            updates += len(first.submission.updates)
+            updates += first.submission.counts_for
             size += first.size
             if taken and (updates > _GROUP_UPDATES_MAX or size > _GROUP_BYTES_MAX):
                 break
+            if taken and (first.is_heavy or taken[-1].is_heavy):
+                break  # nobody else's answer has to wait for it
             taken.append(self._waiting.popleft())
-            self._waiting_updates -= len(first.submission.updates)
+            self._waiting_updates -= first.submission.counts_for
             self._waiting_bytes -= first.size
         return taken
 
@@ -130,21 +137,36 @@ class GroupCommitWriter:
         """Prepare a group, and hand it to the thread once the one before is written."""
         group = Group([waiting.submission for waiting in taken])
         try:
-            await self._prepare(group)
+            await self._prepare(taken, group)
             if self._writing is not None and not await self._finish():
                 self._ingest.abandon(group)  # it was built on a group that was not written
-                await self._prepare(group)
+                await self._prepare(taken, group)
             self._writing = self._start(taken, group)
         except Exception as error:  # noqa: BLE001  # whatever it is, it must reach those who wait
             self._ingest.abandon(group)
             await self._fail(taken, error)
 
-    async def _prepare(self, group: Group) -> None:
+    async def _prepare(self, taken: list[_Waiting], group: Group) -> None:
+        """Prepare a group on the loop, letting others in between; in a thread if one update alone takes long.
+
+        The thread has the ingest to itself: only the writer's task uses it, and that waits here.
+        """
+        if any(waiting.is_heavy for waiting in taken):
+            await asyncio.to_thread(self._prepare_in_steps, group)
+            return
         began = time.perf_counter()
         for _ in self._ingest.prepare(group):
             if time.perf_counter() - began > _LOOP_HELD_SECONDS_MAX:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
+
+    def _prepare_in_steps(self, group: Group) -> None:
+        for _ in self._ingest.prepare(group):
+            pass
+        for submission in group.submissions:
+            # Here they are only counted. A million let go at once, when the request ends, held the loop for 60 ms.
+            while submission.ignored:
+                del submission.ignored[-_FREED_A_STEP:]
 
     def _start(self, taken: list[_Waiting], group: Group) -> _Writing:
         """Have the group written. Small ones wait for nothing but the disk in the thread.
@@ -153,7 +175,8 @@ class GroupCommitWriter:
         the statements take, and those are quicker run right here.
         """
         write: Callable[[], None] = functools.partial(self._write, group)
-        if len(group.rows.changes) <= _STAGED_ON_LOOP_MAX and not group.rows.erasures:
+        is_small = len(group.rows.changes) <= _STAGED_ON_LOOP_MAX and not group.rows.erasures
+        if is_small and sum([waiting.size for waiting in taken]) <= _STAGED_ON_LOOP_BYTES:
             # Where somebody else is writing, the thread waits for them; it meets the fault again if it is another.
             with contextlib.suppress(Conflict, Refused):
                 write = self._ingest.commit if self._ingest.stage(group) else _nothing
@@ -188,7 +211,7 @@ class GroupCommitWriter:
         try:
             for _ in range(_RACES_LOST_MAX):
                 self._metrics.races_lost += 1
-                await self._prepare(group)
+                await self._prepare(taken, group)
                 try:
                     await asyncio.get_running_loop().run_in_executor(self._thread, self._write, group)
                 except Conflict:
@@ -228,10 +251,19 @@ class GroupCommitWriter:
         for waiting in taken:
             submission = waiting.submission
             if submission.outcome == submission.request_id:
-                metrics.updates += len(submission.updates)
-                for _, entry in submission.ignored:
-                    metrics.ignored[entry.reason] += 1
+                metrics.updates += submission.counts_for
+                for reason, count in submission.ignored_by_reason.items():
+                    metrics.ignored[reason] += count
             waiting.settled(submission.outcome or RuntimeError("a settled submission has an outcome"))
+
+
+def _is_heavy(submission: Submission, size: int) -> bool:
+    """Tell whether one of the updates alone would hold the loop for long. Small bodies have no room for such."""
+    if size <= _HARMLESS_BYTES:
+        return False
+    if submission.edit is not None:
+        return True
+    return max([weight for _, _, weight in submission.updates]) > LARGE_WEIGHT
 
 
 def _nothing() -> None:

@@ -19,8 +19,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from traitbase import bootstrap
-from traitbase.cli.options import AsJson, Data, store_in
-from traitbase.domain.errors import InvalidInput, Refused
+from traitbase.cli.options import AsJson, Data, existing_store_in
+from traitbase.domain.errors import InvalidInput, Refused, TraitbaseError
 from traitbase.domain.spaces import Environment, Space
 from traitbase.domain.values import Kind
 from traitbase.services.imports.accounting import Finding, Tally
@@ -75,40 +75,52 @@ def import_file(
     value. A line of NDJSON is an item of the batch API. Exit status: 0 if nothing was refused, 1 if some lines were
     (the rest is applied), 2 if the file cannot be imported.
     """
-    started = time.monotonic()
-    if report is not None and report.resolve() == file.resolve():
-        raise InvalidInput("--report names the file that is to be imported; choose another one")
-    shown = Console(stderr=as_json, highlight=False, soft_wrap=True)
-    on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
-    options = ImportOptions(format_, delimiter, encoding, _read_types(types or ()))
-    opened = open_source(file, options, ask=_ask_encoding if on_terminal and not yes else None)
-    store = store_in(data)
+    with _failure_told(as_json=as_json):
+        started = time.monotonic()
+        if report is not None and report.resolve() == file.resolve():
+            raise InvalidInput("--report names the file that is to be imported; choose another one")
+        shown = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+        options = ImportOptions(format_, delimiter, encoding, _read_types(types or ()))
+        opened = open_source(file, options, ask=_ask_encoding if on_terminal and not yes else None)
+        store = existing_store_in(data)
+        try:
+            planned = plan_import(store, Space(workspace, environment.value), opened, asked=dict(options.kinds))
+            _show_types(shown, planned, file)
+            if on_terminal and not (yes or dry_run):
+                _ask_to_go_on()
+            with ExitStack() as stack:
+                watch = Watch(
+                    on_progress=stack.enter_context(_progress(planned, as_bar=sys.stderr.isatty())),
+                    report=None if report is None else stack.enter_context(_writing_report(report)),
+                )
+                if dry_run:
+                    tally = check_import(planned, watch=watch)
+                else:
+                    _calm_the_interpreter()
+                    signal.signal(signal.SIGTERM, _end_as_if_interrupted)  # to say how far it got
+                    given = Sources(bootstrap.now_us, bootstrap.new_request_id, bootstrap.new_profile_id)
+                    tally = run_import(store, planned, given=given, watch=watch)
+        finally:
+            store.close()
+        if as_json:
+            summary = _summary(planned, tally, file=file, dry_run=dry_run, seconds=time.monotonic() - started)
+            typer.echo(msgspec.json.encode(summary).decode())
+        else:
+            _show_summary(shown, planned, tally, dry_run=dry_run, seconds=time.monotonic() - started)
+        if tally.refused:
+            raise typer.Exit(_REFUSED_SOME)
+
+
+@contextmanager
+def _failure_told(*, as_json: bool) -> Iterator[None]:
+    """Tell a failure on standard output too where a script reads one object there."""
     try:
-        planned = plan_import(store, Space(workspace, environment.value), opened, asked=dict(options.kinds))
-        _show_types(shown, planned, file)
-        if on_terminal and not (yes or dry_run):
-            _ask_to_go_on()
-        with ExitStack() as stack:
-            watch = Watch(
-                on_progress=stack.enter_context(_progress(planned, as_bar=sys.stderr.isatty())),
-                report=None if report is None else stack.enter_context(_writing_report(report)),
-            )
-            if dry_run:
-                tally = check_import(planned, watch=watch)
-            else:
-                _calm_the_interpreter()
-                signal.signal(signal.SIGTERM, _end_as_if_interrupted)  # to say how far it got
-                given = Sources(bootstrap.now_us, bootstrap.new_request_id, bootstrap.new_profile_id)
-                tally = run_import(store, planned, given=given, watch=watch)
-    finally:
-        store.close()
-    if as_json:
-        summary = _summary(planned, tally, file=file, dry_run=dry_run, seconds=time.monotonic() - started)
-        typer.echo(msgspec.json.encode(summary).decode())
-    else:
-        _show_summary(shown, planned, tally, dry_run=dry_run, seconds=time.monotonic() - started)
-    if tally.refused:
-        raise typer.Exit(_REFUSED_SOME)
+        yield
+    except TraitbaseError as error:
+        if as_json:
+            typer.echo(msgspec.json.encode({"error": {"code": error.code, "message": error.message}}).decode())
+        raise
 
 
 def _read_types(texts: list[str] | tuple[()]) -> dict[str, Kind]:

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from traitbase import bootstrap
-from traitbase.cli.options import AsJson, Data, store_in
+from traitbase.cli.options import AsJson, Data, existing_store_in, show_table
 from traitbase.domain.keys import ApiKey, Reach, Scope
 from traitbase.services.workspaces import create_api_key, get_workspace, revoke_api_key
 
@@ -41,7 +40,7 @@ def create(
     """Make an API key. It is shown this once; only its digest is kept."""
     now_us = bootstrap.now_us()
     made = create_api_key(
-        store_in(data),
+        existing_store_in(data),
         workspace_id=workspace,
         reach=environment,
         scope=scope,
@@ -64,7 +63,7 @@ def create(
 @app.command("list")
 def list_all(workspace: WorkspaceOption, data: Data = None, as_json: AsJson = False) -> None:
     """List a workspace's keys (never the keys themselves)."""
-    store = store_in(data)
+    store = existing_store_in(data)
     get_workspace(store, workspace)
     keys = store.list_api_keys(workspace)
     if as_json:
@@ -75,7 +74,7 @@ def list_all(workspace: WorkspaceOption, data: Data = None, as_json: AsJson = Fa
     now_us = bootstrap.now_us()
     for key, used_at_us in keys:
         table.add_row(key.key_id, key.name, key.reach, key.scope, _state(key, now_us), _time(used_at_us) or "never")
-    Console().print(table)
+    show_table(table)
 
 
 @app.command()
@@ -85,7 +84,7 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Revoke a key for good. Servers refuse it within a few seconds."""
-    revoke_api_key(store_in(data), key_id, at_us=bootstrap.now_us())
+    revoke_api_key(existing_store_in(data), key_id, at_us=bootstrap.now_us())
     typer.echo(msgspec.json.encode({"revoked": key_id}).decode() if as_json else f"{key_id} is revoked.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -34,13 +35,45 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line. Errors that a user can do something about are one message, and exit status 2."""
+    _open_what_is_closed()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except TraitbaseError as error:
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print("error:", style="bold red", end=" ")
-        console.print(error.message, markup=False)
+        _tell(error.message)
         sys.exit(2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in _OUTPUT_FAULTS or error.filename is not None:
+            raise
+        _give_up_output()
+        _tell(f"the output cannot be written: {error.strerror}")
+        sys.exit(2)
+
+
+_OUTPUT_FAULTS = (errno.ENOSPC, errno.EIO, errno.EBADF)
+
+
+def _open_what_is_closed() -> None:
+    """Give closed standard streams a place to go: else the next file or socket would get their number, and the text."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115  # lives as long as the process
+
+
+def _give_up_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tell(message: str) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print("error:", style="bold red", end=" ")
+    console.print(message, markup=False)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from traitbase.bootstrap import open_store
+from traitbase.bootstrap import DATABASE_FILE, open_store
+from traitbase.domain.errors import NotFound
 from traitbase.services.ports import Store
 from traitbase.settings import load_settings
 
@@ -17,9 +21,28 @@ Data = Annotated[
         "--data", help="The data folder. Default: $TRAITBASE_DATA, or traitbase-data here.", show_default=False
     ),
 ]
+_WIDE = 10_000
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 
 
+def show_table(table: Table) -> None:
+    """Print a table: as wide as the terminal, or as wide as it needs to be for whoever cuts columns out of it."""
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+
+
 def store_in(data: Path | None) -> Store:
-    """Open the store in the folder that the command names, or the one that the settings name."""
+    """Open the store in the folder that the command names, or the one that the settings name; make it if need be."""
     return open_store(load_settings(data=data).data)
+
+
+def existing_store_in(data: Path | None) -> Store:
+    """Open a store as `store_in` does, but raise NotFound where there is none: a typing error must not make one."""
+    folder = load_settings(data=data).data
+    if not (folder / DATABASE_FILE).exists():
+        message = (
+            f"there is no Traitbase data in {folder.absolute()}: name another folder with --data (or TRAITBASE_DATA), "
+            f"or make it with traitbase workspace create NAME --data {folder}"
+        )
+        raise NotFound(message, code="data_not_found")
+    return open_store(folder)

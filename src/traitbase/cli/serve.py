@@ -8,13 +8,14 @@ import logging
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import structlog
 import typer
 
 import traitbase
 from traitbase import bootstrap
+from traitbase.cli.logs import LogWriter
 from traitbase.cli.options import Data
 from traitbase.domain.errors import Refused
 from traitbase.services.ports import Store
@@ -34,14 +35,17 @@ def serve(
     from traitbase.api.server import run_server  # noqa: PLC0415  # half a second that no other command needs
 
     settings = load_settings(data=data, host=host, port=port)
-    _set_up_logging(settings)
+    log = LogWriter(sys.stderr.fileno())
+    _set_up_logging(settings, log)
     listener = _listen(settings.host, settings.port)
     store = bootstrap.open_store(settings.data)
     try:
-        _greet(store, settings.data, listener)
+        with contextlib.suppress(OSError):  # where nobody can read it, it is not worth ending for
+            _greet(store, settings.data, listener)
         run_server(store, settings, listener)
     finally:
         store.close()
+        log.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -52,6 +56,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(2048)  # before the greeting: whoever reads it may connect
+    except UnicodeError as error:  # a part of a name has at most 63 letters
+        raise Refused(f"{host} is no address or host name; see --host", code="cannot_listen") from error
     except OSError as error:
         match error.errno:
             case errno.EADDRINUSE:
@@ -77,22 +83,7 @@ def _greet(store: Store, data: Path, listener: socket.socket) -> None:
     sys.stdout.flush()
 
 
-class _Forgiving:
-    """A stream that loses a line rather than raise: on a full disk the log is the first that cannot be written."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.flush()
-
-
-def _set_up_logging(settings: Settings) -> None:
+def _set_up_logging(settings: Settings, log: LogWriter) -> None:
     """Log events with their fields to standard error: JSON for machines, text for a terminal."""
     as_text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
@@ -104,8 +95,6 @@ def _set_up_logging(settings: Settings) -> None:
             structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(_Forgiving(sys.stderr)),  # type: ignore[arg-type]  # two methods suffice
+        logger_factory=structlog.PrintLoggerFactory(log),  # type: ignore[arg-type]  # two methods suffice
     )
-    logging.basicConfig(
-        level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
-    )
+    logging.basicConfig(level=max(level, logging.WARNING), stream=log, format="%(levelname)s %(name)s %(message)s")

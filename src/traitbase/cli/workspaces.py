@@ -6,11 +6,10 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from traitbase import bootstrap
-from traitbase.cli.options import AsJson, Data, store_in
+from traitbase.cli.options import AsJson, Data, existing_store_in, show_table, store_in
 from traitbase.services.workspaces import create_workspace
 
 app = typer.Typer(help="Make and list workspaces.", no_args_is_help=True)
@@ -41,7 +40,7 @@ def create(
 @app.command("list")
 def list_all(data: Data = None, as_json: AsJson = False) -> None:
     """List the workspaces."""
-    workspaces = store_in(data).list_workspaces()
+    workspaces = existing_store_in(data).list_workspaces()
     if as_json:
         items = [
             {"workspace_id": each.workspace_id, "name": each.name, "timezone": each.timezone} for each in workspaces
@@ -54,7 +53,7 @@ def list_all(data: Data = None, as_json: AsJson = False) -> None:
     table = Table("id", "name", "time zone")
     for each in workspaces:
         table.add_row(each.workspace_id, each.name, each.timezone)
-    Console().print(table)
+    show_table(table)
 
 
 def _data_option(data: object) -> str:

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeAlias
 from traitbase.domain import values
 from traitbase.domain.definitions import DEFINITIONS_MAX, Definitions, PropertyDefinition, State, infer_kind
 from traitbase.domain.profiles import EMPTY_PROFILE, PROFILE_MAX_BYTES, PROPERTIES_MAX, Profile
-from traitbase.domain.updates import Operation, Payload, Update
+from traitbase.domain.updates import SCALAR_MAX_BYTES, Operation, Payload, Update
 from traitbase.domain.values import JsonValue, Kind, Scalar, Value
 
 
@@ -77,6 +77,11 @@ _MESSAGES = {
 }
 
 
+_SUM_OUT_OF_RANGE = (
+    f"the sum is out of range: a number has at most {values.NUMBER_INTEGER_DIGITS} digits before the decimal point"
+)
+
+
 class Ignored(NamedTuple):
     """One value that was not applied, while everything beside it was. `message` is for the caller's eyes."""
 
@@ -108,26 +113,47 @@ def apply(profile: Profile | None, update: Update, definitions: Definitions) -> 
         if not update.creates:
             return Applied(None, {}, tuple(_nothing_to_take_away(update)))
         profile = EMPTY_PROFILE
+    return _apply_as_a_whole(profile, update, definitions) or _apply_value_by_value(profile, update, definitions)
+
+
+def _apply_as_a_whole(profile: Profile, update: Update, definitions: Definitions) -> Applied | None:
+    """Apply an update, or return None if the profile would not be within its limits afterwards."""
     draft = _Draft(dict(profile.properties), definitions)
+    if update.weight > _ORDINARY_WEIGHT:
+        draft = _BoundedDraft(dict(profile.properties), definitions, update)
+        try:
+            draft.run(update)
+        except _Hopeless:
+            return None
+    else:
+        draft.run(update)
+    size, is_exact = profile.size_bound + update.weight, False
+    if len(draft.properties) > PROPERTIES_MAX:
+        return None
+    if size > PROFILE_MAX_BYTES:
+        size, is_exact = _size_after(update, profile, draft.properties), True
+        if size > PROFILE_MAX_BYTES:
+            return None
+    return Applied(Profile(draft.properties, size, is_exact), draft.new_kinds, tuple(draft.ignored))
+
+
+def _apply_value_by_value(profile: Profile, update: Update, definitions: Definitions) -> Applied:
+    size = profile.size_bound if profile.is_exact else _size_of(profile.properties)
+    draft = _CarefulDraft(dict(profile.properties), definitions, size)
     draft.run(update)
-    size_bound = profile.size_bound + update.weight
-    if size_bound > PROFILE_MAX_BYTES or len(draft.properties) > PROPERTIES_MAX:
-        size_bound = len(values.encode_properties(draft.properties))
-        if size_bound > PROFILE_MAX_BYTES or len(draft.properties) > PROPERTIES_MAX:
-            careful = _CarefulDraft(dict(profile.properties), definitions)
-            careful.run(update)
-            draft, size_bound = careful, careful.size
-    return Applied(Profile(draft.properties, size_bound), draft.new_kinds, tuple(draft.ignored))
+    return Applied(Profile(draft.properties, draft.size, is_exact=True), draft.new_kinds, tuple(draft.ignored))
 
 
-def applied_in(update: Update, ignored: tuple[tuple[Operation, str], ...]) -> list[tuple[Operation, str]]:
+def applied_in(update: Update, ignored: Iterable[tuple[Operation, str]]) -> list[tuple[Operation, str]]:
     """Return the (operation, property) pairs of an update that were applied, given those that were ignored."""
-    left_out = set(ignored)
+    left_out: dict[Operation, set[str]] = {operation: set() for operation, _ in update.operations}
+    for operation, name in ignored:
+        left_out[operation].add(name)
     return [
         (operation, name)
         for operation, payload in update.operations
         for name in payload
-        if (operation, name) not in left_out
+        if name not in left_out[operation]
     ]
 
 
@@ -145,9 +171,21 @@ _BOUND = values.NUMBER_BOUND
 
 _Put: TypeAlias = Callable[[str, Value], None]
 
+# An update that can add more than this is watched while it is applied: a hundred thousand names that cannot all stay
+# need not be tried first. It is what a profile of the most properties can take at the most.
+_ORDINARY_WEIGHT = PROPERTIES_MAX * SCALAR_MAX_BYTES
+# Weighed entry by entry beyond this, so that no single call into the encoder takes long: a thread cannot be left
+# within one.
+_ENCODED_AT_ONCE_BYTES = 1024 * 1024
+_ELEMENTS_A_STEP = 4_096
+
 
 class _Full(Exception):  # a signal inside this module, not an error
     """The value does not fit into the profile any more."""
+
+
+class _Hopeless(Exception):  # as above
+    """Whatever comes, the profile will have too many properties in the end."""
 
 
 class _Draft:
@@ -222,6 +260,11 @@ class _Draft:
                 self._replace(Operation.ONCE, name, sent)
 
     def _replace(self, operation: Operation, name: str, sent: JsonValue) -> None:
+        if name not in self._definitions.by_name and name not in self.new_kinds and _is_plain(sent):
+            closed = self._closed_to_new(name)
+            if closed is not None:  # the short way of the hundred thousand names that nobody has room for
+                self.ignored.append(Ignored(operation, name, closed, _MESSAGES[closed]))
+                return
         value = self._accept(operation, name, sent)
         if value is not None:
             self._write(operation, name, value, infer_kind(value))
@@ -242,7 +285,9 @@ class _Draft:
                 continue
             total = None if number is None else values.add(current, number)
             if total is None:
-                self._ignore(Operation.ADD, name, Reason.NUMBER_OUT_OF_RANGE)
+                reason = Reason.NUMBER_OUT_OF_RANGE
+                message = _MESSAGES[reason] if number is None else _SUM_OUT_OF_RANGE
+                self.ignored.append(Ignored(Operation.ADD, name, reason, message))
             else:
                 self._write(Operation.ADD, name, total, Kind.NUMBER)
 
@@ -323,6 +368,11 @@ class _Draft:
             return None
         return kept
 
+    def _closed_to_new(self, _name: str) -> Reason | None:
+        """Return why a name that is not defined yet gets no value, whatever it is; None if it might."""
+        full = len(self._definitions.by_name) + len(self.new_kinds) >= DEFINITIONS_MAX
+        return Reason.TOO_MANY_PROPERTIES if full else None
+
     def _write(self, operation: Operation, name: str, value: Value, kind: Kind | None) -> None:
         """Give the property its value; `kind` (None: it is known to be defined) is the definition it would bring."""
         brings = kind is not None and name not in self._definitions.by_name and name not in self.new_kinds
@@ -350,15 +400,36 @@ class _Draft:
         self.ignored.append(Ignored(operation, name, reason, _message(operation, reason, kind, sent)))
 
 
+class _BoundedDraft(_Draft):
+    """A draft that gives up once it has more properties than all that the update takes away could make up for."""
+
+    __slots__ = ("_properties_max",)
+    _weighs_nothing = False
+
+    def __init__(self, properties: dict[str, Value], definitions: Definitions, update: Update) -> None:
+        super().__init__(properties, definitions)
+        last, names = update.operations[-1]
+        self._properties_max = PROPERTIES_MAX + (len(names) if last is Operation.UNSET else 0)
+        self._put = self._put_if_there_is_hope
+
+    def _put_if_there_is_hope(self, name: str, value: Value) -> None:
+        self.properties[name] = value
+        if len(self.properties) > self._properties_max:
+            raise _Hopeless
+
+
 class _CarefulDraft(_Draft):
-    """A draft that weighs every value before it is written: slower, and only for updates that do not fit as a whole."""
+    """A draft that weighs every value before it is written: slower, and only for updates that do not fit as a whole.
+
+    `size` is that of the properties' document; it is kept up to date by what each value adds and takes away.
+    """
 
     __slots__ = ("_entries_size",)
     _weighs_nothing = False
 
-    def __init__(self, properties: dict[str, Value], definitions: Definitions) -> None:
+    def __init__(self, properties: dict[str, Value], definitions: Definitions, size: int) -> None:
         super().__init__(properties, definitions)
-        self._entries_size = sum(_entry_size(name, value) for name, value in properties.items())
+        self._entries_size = _entries_size(size)
         self._put = self._put_if_it_fits
 
     @property
@@ -380,8 +451,34 @@ class _CarefulDraft(_Draft):
         super().take(name, left)
         self._entries_size += self._share(name)
 
+    def _closed_to_new(self, name: str) -> Reason | None:
+        reason = super()._closed_to_new(name)
+        if reason is None and len(self.properties) >= PROPERTIES_MAX and name not in self.properties:
+            return Reason.PROFILE_FULL
+        return reason
+
     def _share(self, name: str) -> int:
         return _entry_size(name, self.properties[name]) if name in self.properties else 0
+
+
+def _size_after(update: Update, profile: Profile, properties: dict[str, Value]) -> int:
+    """Return the size of the document of what an update made of a profile."""
+    if not profile.is_exact or sum([len(payload) for _, payload in update.operations]) > len(properties):
+        bound = profile.size_bound + update.weight
+        return _size_of(properties) if bound > _ENCODED_AT_ONCE_BYTES else len(values.encode_properties(properties))
+    touched = {name for _, payload in update.operations for name in payload}
+    size = _entries_size(profile.size_bound)
+    before = profile.properties
+    for name in touched:
+        if name in before:
+            size -= _entry_size(name, before[name])
+        if name in properties:
+            size += _entry_size(name, properties[name])
+    return _document_size(size)
+
+
+def _size_of(properties: dict[str, Value]) -> int:
+    return _document_size(sum(_entry_size(name, value) for name, value in properties.items()))
 
 
 def _entry_size(name: str, value: Value) -> int:
@@ -392,6 +489,18 @@ def _entry_size(name: str, value: Value) -> int:
 def _document_size(entries_size: int) -> int:
     # Two braces around entries of which the last has no comma.
     return entries_size + 1 if entries_size else 2
+
+
+def _entries_size(document_size: int) -> int:
+    return document_size - 1 if document_size > 2 else 0
+
+
+def _is_plain(sent: JsonValue) -> bool:
+    """Tell whether a value is a valid one of its own type at first sight, so that nothing else can be wrong with it."""
+    kind = type(sent)
+    if kind is str:
+        return len(sent) <= values.STRING_MAX_CODE_POINTS and "\0" not in sent  # type: ignore[arg-type, operator]
+    return kind is bool or (kind is int and -_BOUND < sent < _BOUND)
 
 
 def _fit(sent: JsonValue, kind: Kind | None, definitions: Definitions) -> Value | Reason:
@@ -424,13 +533,24 @@ def _fit(sent: JsonValue, kind: Kind | None, definitions: Definitions) -> Value 
 
 def _fit_list(sent: list[JsonValue], definitions: Definitions) -> Value | Reason:
     kept: list[Scalar] = []
-    for element in sent:
-        fitting = _element(element)
-        if isinstance(fitting, Reason):
-            return fitting
-        kept.append(fitting)
-    kept = values.unique(kept, definitions.zone)
+    for start in range(0, len(sent), _ELEMENTS_A_STEP):
+        fitting: list[Scalar] = []
+        for element in _without_twins(sent[start : start + _ELEMENTS_A_STEP]):
+            fit = _element(element)
+            if isinstance(fit, Reason):
+                return fit
+            fitting.append(fit)
+        if len(kept) <= values.LIST_MAX_ELEMENTS:  # else the rest is only looked at for what cannot be kept
+            kept = values.unique([*kept, *fitting], definitions.zone)
     return Reason.LIST_TOO_LONG if len(kept) > values.LIST_MAX_ELEMENTS else kept
+
+
+def _without_twins(sent: list[JsonValue]) -> Iterable[JsonValue]:
+    """Return the elements with each value once where that is cheap: a million twins need not be looked at.
+
+    `True` would be taken for a twin of 1, so texts and numbers only.
+    """
+    return dict.fromkeys(sent) if {str, int, Decimal}.issuperset(map(type, sent)) else sent
 
 
 def _element(sent: JsonValue) -> str | values.Number | Reason:

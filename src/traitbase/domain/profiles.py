@@ -17,11 +17,12 @@ class Profile(NamedTuple):
     """Properties by name. Never changed in place: `apply` returns another one.
 
     `size_bound` is at least the size in bytes of the properties' JSON document: cheap to keep up to date, and exact
-    size is only worked out where the bound comes near the limit.
+    size is only worked out where the bound comes near the limit. `is_exact` says that it is the size itself.
     """
 
     properties: dict[str, Value]
     size_bound: int = 2
+    is_exact: bool = False
 
 
-EMPTY_PROFILE = Profile({})
+EMPTY_PROFILE = Profile({}, is_exact=True)

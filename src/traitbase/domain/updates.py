@@ -9,15 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from traitbase.domain.definitions import NAME_MAX_CODE_POINTS
 from traitbase.domain.errors import Fault, InvalidInput
+from traitbase.domain.json_text import check_nesting
 from traitbase.domain.values import JsonValue, kind_of_json
 
 DISTINCT_ID_MAX_CODE_POINTS = 255
 BATCH_MAX_ITEMS = 10_000
 FAULTS_SHOWN_MAX = 20
+
+_NAMES_A_STEP = 4_096
+_ITEM_LEVEL = 3  # within the body and its batch
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -45,7 +50,7 @@ _ORDER = {operation: position for position, operation in enumerate(Operation)}
 
 # The most bytes that one scalar, with its name, and one list element can take up in a stored document: 255 code points
 # of name and 255 of text, each at worst the six bytes of `\u0001`, and punctuation.
-_SCALAR_MAX_BYTES = 3_072
+SCALAR_MAX_BYTES = 3_072
 _ELEMENT_MAX_BYTES = 1_536
 
 Payload: TypeAlias = dict[str, JsonValue] | list[str]
@@ -85,6 +90,8 @@ def parse_single(body: JsonValue, operation: Operation) -> Update:
         payload = body.get(operation.value)
         elements = _elements_in(operation, payload)
         if elements >= 0 and _is_distinct_id(distinct_id):
+            if len(body) > 2:  # what is ignored nests no deeper than what is not; that, its structure has shown
+                check_nesting(body.values(), level=2)
             return _update(distinct_id, ((operation, payload),), elements)  # type: ignore[arg-type]  # just checked
     raise _refusal(_faults_of_single(body, operation))
 
@@ -104,6 +111,8 @@ def parse_batch(body: JsonValue) -> list[Update]:
                     break
                 updates.append(update)
             else:
+                if len(body) > 1:
+                    check_nesting(body.values(), level=2)
                 return updates
     raise _refusal(_faults_of_batch(body))
 
@@ -142,6 +151,8 @@ def _parse_item(item: JsonValue) -> Update | None:
             return None
         total += elements
         operations.append((operation, payload))
+    if len(item) > 2:
+        check_nesting(item.values(), level=_ITEM_LEVEL + 1)
     if len(operations) > 1:
         operations.sort(key=_position)
     return _update(distinct_id, tuple(operations), total)  # type: ignore[arg-type]  # just checked
@@ -154,11 +165,20 @@ def _position(entry: tuple[Operation, object]) -> int:
 def _update(distinct_id: str, operations: tuple[tuple[Operation, Payload], ...], elements: int) -> Update:
     weight = elements * _ELEMENT_MAX_BYTES
     for _, payload in operations:
-        weight += len(payload) * _SCALAR_MAX_BYTES  # for $unset too: a bound may be too high
+        weight += len(payload) * SCALAR_MAX_BYTES  # for $unset too: a bound may be too high
     if operations[-1][0] is _UNSET:
-        names = list(dict.fromkeys(operations[-1][1]))
-        operations = (*operations[:-1], (Operation.UNSET, names))
+        operations = (*operations[:-1], (Operation.UNSET, _each_once(operations[-1][1])))
     return Update(distinct_id, operations, weight)
+
+
+def _each_once(names: Payload) -> list[str]:
+    if len(names) <= _NAMES_A_STEP:
+        return list(dict.fromkeys(names))
+    seen: dict[str, None] = {}
+    left = iter(names)
+    while step := list(islice(left, _NAMES_A_STEP)):  # a million at once is 0.3 s in which no other thread runs
+        seen.update(dict.fromkeys(step))
+    return list(seen)
 
 
 def _is_distinct_id(value: object) -> bool:

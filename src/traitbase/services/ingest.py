@@ -27,6 +27,7 @@ from traitbase.domain.profiles import Profile
 from traitbase.domain.spaces import Space, find_zone
 from traitbase.domain.updates import Operation, Payload, Update
 from traitbase.domain.values import Kind
+from traitbase.services.change_texts import LARGE_WEIGHT, ignored_text, operations_text
 from traitbase.services.collecting import collect_rows, stored_as
 from traitbase.services.editing import Editor, Erased
 from traitbase.services.loading import Loading
@@ -45,9 +46,9 @@ from traitbase.services.working import People, ProfileCache
 IDEMPOTENCY_US = 24 * 3600 * 1_000_000
 """How long an `Idempotency-Key` is remembered, in microseconds."""
 
-_ROWS_A_STEP = 256
 _IGNORED_KEPT_AN_UPDATE = 100
 _IGNORED_VALUE_MAX_BYTES = 64 * 1024
+
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _row = tuple.__new__  # of a NamedTuple: what its own constructor does, for a third of the time; one a value
 
@@ -79,6 +80,12 @@ class Submission:
     edit: Edit | None = None
     outcome: str | Exception | None = None
     ignored: list[tuple[int, Ignored]] = field(default_factory=list)
+    ignored_by_reason: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def counts_for(self) -> int:
+        """How many updates it counts for: an edit is one."""
+        return len(self.updates) or 1
 
 
 @dataclass(slots=True)
@@ -113,17 +120,13 @@ class Ingest:
         group.rows = WriteSet()
         fresh = self._settle_replays(group)
         yield from self._load(group, fresh)
-        done = 0
         for submission in fresh:
             submission.ignored.clear()
+            submission.ignored_by_reason.clear()
             if submission.edit is not None:
                 self._edit(group, submission, submission.edit)
-                continue
-            for start in range(0, len(submission.updates), _ROWS_A_STEP):
-                done += self._apply(group, submission, start)
-                if done >= _ROWS_A_STEP:
-                    done = 0
-                    yield
+            else:
+                yield from self._apply(group, submission)
         for people in group.people.values():
             yield from collect_rows(people, group.rows, new_profile_id=self._new_profile_id)
         self._publish(group)
@@ -251,9 +254,9 @@ class Ingest:
                 group.rows.definitions_at[space] = known.revision
                 group.people[space] = People(space)
             if submission.edit is not None:
-                loading.want(group.people[space], ids_of(submission.edit))
+                yield from loading.want(group.people[space], ids_of(submission.edit))
             else:
-                loading.want(group.people[space], [update[0] for update in submission.updates])
+                yield from loading.want(group.people[space], [update[0] for update in submission.updates])
         yield
         yield from loading.run()
 
@@ -266,16 +269,15 @@ class Ingest:
         by_name = {row.name: PropertyDefinition(row.kind, row.state) for row in rows}
         return Definitions(by_name, zone, revision)
 
-    def _apply(self, group: Group, submission: Submission, start: int) -> int:
-        """Apply up to `_ROWS_A_STEP` of a submission's updates; return how many."""
+    def _apply(self, group: Group, submission: Submission) -> Iterator[None]:
+        """Apply a submission's updates. Yields after each: one on a full profile can take as long as hundreds."""
         space = submission.space
         workspace_id, environment = space
         by_id = group.people[space].by_id
         definitions = group.definitions[space]
         keeps_history = self._keeps_history
         request_id, at_us, key_id = submission.request_id, submission.received_at_us, submission.key_id
-        updates = submission.updates[start : start + _ROWS_A_STEP]
-        for item, update in enumerate(updates, start):
+        for item, update in enumerate(submission.updates):
             distinct_id, operations, _ = update
             work = by_id[distinct_id]
             before = work.profile
@@ -286,14 +288,14 @@ class Ingest:
             if not ignored or (before is None and profile is not None) or len(ignored) < _entries_in(update):
                 if keeps_history and profile is not None:
                     effect = _effect_of(before, profile, operations)
-                work.profile = profile
                 work.changed_at_us = at_us
+            work.profile = profile  # where nothing changed, the same properties, perhaps weighed by now
             revision = work.stored_revision + 1 if work.changed_at_us else work.stored_revision
-            sent = _encode(dict(operations)).decode()
+            sent = operations_text(update) if update.weight > LARGE_WEIGHT else _encode(dict(operations)).decode()
             told = self._note_ignored(group, submission, (item, update), ignored) if ignored else None
             row = (workspace_id, environment, request_id, item, distinct_id, at_us, revision, key_id, sent, told)
             group.rows.changes.append(_row(ChangeRow, (*row, None, effect)))
-        return len(updates)
+            yield
 
     def _edit(self, group: Group, submission: Submission, edit: Edit) -> None:
         """Carry out an edit; if it cannot be, the submission's outcome says why."""
@@ -373,6 +375,9 @@ class Ingest:
         item, (distinct_id, operations, _) = update
         space, rows = submission.space, group.rows
         submission.ignored.extend((item, entry) for entry in ignored)
+        counts = submission.ignored_by_reason
+        for entry in ignored:
+            counts[entry.reason] = counts.get(entry.reason, 0) + 1
         known = group.definitions[space].by_name
         lost = [entry for entry in ignored if entry.reason in VALUE_LOST and entry.property in known]
         if lost:
@@ -393,7 +398,7 @@ class Ingest:
                         submission.received_at_us,
                     )
                 )
-        return _encode([entry._asdict() for entry in ignored]).decode()
+        return ignored_text(ignored)
 
     def _add_definitions(self, group: Group, submission: Submission, new_kinds: dict[str, Kind]) -> Definitions:
         """Add definitions to the group and return all that its space has now."""

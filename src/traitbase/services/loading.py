@@ -8,6 +8,7 @@ from traitbase.services.ports import Store
 from traitbase.services.working import People, ProfileCache, Stored, Working
 
 _ROWS_A_STEP = 256
+_DECODED_A_STEP = 512 * 1024  # bytes of documents: a few milliseconds
 _HOPS_MAX = 20  # merges let aliases lead to the profile itself; a hop more only where a stale row is cached
 
 
@@ -19,9 +20,10 @@ class Loading:
         self._cache = cache
         self._missing: dict[int, tuple[People, list[str]]] = {}
         self._touched: dict[int, People] = {}
+        self._decoded = 0
 
-    def want(self, people: People, distinct_ids: Iterable[str]) -> None:
-        """Note that the profiles of these ids are needed."""
+    def want(self, people: People, distinct_ids: Iterable[str]) -> Iterator[None]:
+        """Note that the profiles of these ids are needed. Yields between steps."""
         by_id, find_cached = people.by_id, self._cache.get
         workspace_id, environment = people.space
         for distinct_id in distinct_ids:
@@ -31,8 +33,11 @@ class Loading:
                 by_id[distinct_id] = Working(key, stored)
                 if stored is None:
                     self._missing.setdefault(id(people), (people, []))[1].append(distinct_id)
-                elif stored[5] is not None:
-                    self._touched[id(people)] = people
+                else:
+                    if stored[5] is not None:
+                        self._touched[id(people)] = people
+                    if self._is_step(stored):
+                        yield
 
     def run(self) -> Iterator[None]:
         """Fetch what is missing, and what aliases lead to. Yields between steps."""
@@ -42,7 +47,7 @@ class Loading:
             touched, self._touched = self._touched, {}
             followed.update(touched)
             for people in touched.values():
-                self._want_targets(people)
+                yield from self._want_targets(people)
             yield from self._fetch()
         for people in followed.values():
             _resolve(people)
@@ -58,14 +63,24 @@ class Loading:
                     people.by_id[row.distinct_id] = Working((*people.space, row.distinct_id), stored)
                     if row.alias_of is not None:
                         self._touched[id(people)] = people
+                    if self._is_step(stored):
+                        yield
                 yield
 
-    def _want_targets(self, people: People) -> None:
+    def _is_step(self, stored: Stored) -> bool:
+        """Count a decoded document, and tell whether so much was decoded that others should have a turn."""
+        self._decoded += len(stored[0])
+        if self._decoded <= _DECODED_A_STEP:
+            return False
+        self._decoded = 0
+        return True
+
+    def _want_targets(self, people: People) -> Iterator[None]:
         """Note the aliases met since the last time, and that what they lead to is needed."""
         met = {each: row for each, row in people.by_id.items() if row.alias_of is not None}
         new = [row.alias_of for each, row in met.items() if each not in people.aliases and row.alias_of is not None]
         people.aliases.update(met)
-        self.want(people, new)
+        yield from self.want(people, new)
 
 
 def _resolve(people: People) -> None:

@@ -108,8 +108,9 @@ class ChangeRow(NamedTuple):
 
     `item` is the update's position in its request; `revision` that of the profile afterwards (0: there is no profile).
     `operations` is the JSON object of what was sent, `ignored` a JSON array of `{operation, property, reason, message}`
-    or None if everything applied. `action` says what it was if not an update of properties (such as `merge`), `effect`
-    what became of each value (see `domain.effects`; None: nothing, or no history is kept).
+    or None if everything applied; `change_texts` writes and reads both. `action` says what it was if not an update of
+    properties (such as `merge`), `effect` what became of each value (see `domain.effects`; None: nothing, or no history
+    is kept).
     """
 
     workspace_id: str
@@ -368,7 +369,7 @@ class Store(Protocol):
         """
 
     def check(self) -> None:
-        """Raise Refused if the storage cannot answer a query at the moment."""
+        """Raise Refused if the storage cannot be read or written to at the moment."""
 
     def close(self) -> None:
         """Close all connections."""

@@ -5,28 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import msgspec
-
 from traitbase.domain.keys import ApiKey, Scope
 from traitbase.domain.operations import applied_in
 from traitbase.domain.spaces import Space
 from traitbase.domain.updates import Operation, Update
+from traitbase.services.change_texts import IgnoredEntry, read_ignored, read_names
 from traitbase.services.ports import ChangeRow, Store
-
-_operations = msgspec.json.Decoder(dict[Operation, msgspec.Raw])
-
-
-class IgnoredEntry(msgspec.Struct, frozen=True):
-    """One value that was not applied."""
-
-    operation: Operation
-    property: str
-    reason: str
-    message: str
-
-
-_ignored = msgspec.json.Decoder(tuple[IgnoredEntry, ...])
-_names = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[str])
 
 
 class AppliedEntry(NamedTuple):
@@ -78,10 +62,7 @@ def _receipt_of_erasure(store: Store, space: Space, request_id: str) -> Receipt 
 
 
 def _item(row: ChangeRow) -> ReceiptItem:
-    ignored = _ignored.decode(row.ignored) if row.ignored else ()
-    sent = tuple(
-        (operation, list(_names.decode(payload))) for operation, payload in _operations.decode(row.operations).items()
-    )
-    left_out = tuple((entry.operation, entry.property) for entry in ignored)
-    applied = applied_in(Update(row.distinct_id, sent, 0), left_out)
+    ignored = tuple(read_ignored(row.ignored)) if row.ignored else ()
+    left_out = ((entry.operation, entry.property) for entry in ignored)
+    applied = applied_in(Update(row.distinct_id, read_names(row.operations), 0), left_out)
     return ReceiptItem(row.distinct_id, tuple(AppliedEntry(*entry) for entry in applied), ignored, row.action)

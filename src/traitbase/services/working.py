@@ -70,7 +70,8 @@ class Working:
         self.document = text
         if self.alias_of is None:
             self.stored_properties = decode_properties(text)
-            self.profile = Profile(self.stored_properties, len(text) if text.isascii() else len(text.encode()))
+            size = len(text) if text.isascii() else len(text.encode())
+            self.profile = Profile(self.stored_properties, size, is_exact=True)
 
     @property
     def distinct_id(self) -> str:

@@ -41,6 +41,9 @@ class Database(Protocol):
     def tidy(self) -> None:
         """Do the database's own housekeeping."""
 
+    def check(self) -> None:
+        """Raise Refused if nothing can be written at the moment. Cheap enough to be asked every second."""
+
     def clear_traces(self, *, wait_seconds: float) -> bool:
         """See to it that nothing that was deleted can be read from the database's files any more.
 

@@ -19,10 +19,18 @@ _VERSION = sa.table("alembic_version", sa.column("version_num", sa.Text))
 def migrate(connection: Connection) -> str | None:
     """Run the missing steps in the transaction that is open on the connection. Return the version before.
 
-    Raises Refused if the database has been migrated by a newer release: an older one must not write to it.
+    Raises Refused if the database has been migrated by a newer release: an older one must not write to it. So it does
+    if the database holds the tables of another program.
     """
     current = None
-    if sa.inspect(connection).has_table(_VERSION.name):
+    tables = sa.inspect(connection).get_table_names()
+    if tables and _VERSION.name not in tables:
+        message = (
+            f"the database there is another program's (it has tables such as {tables[0]!r}): choose another folder "
+            "with --data, or move that file away"
+        )
+        raise Refused(message, code="store_damaged")
+    if tables:
         current = connection.execute(sa.select(_VERSION.c.version_num)).scalar_one_or_none()
     if current != HEAD:
         _run_steps(connection, current)

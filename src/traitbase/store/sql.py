@@ -37,9 +37,10 @@ class SqlStore(
         return self._database.clear_traces(wait_seconds=wait_seconds)
 
     def check(self) -> None:
-        """Raise Refused if the storage cannot answer a query at the moment."""
+        """Raise Refused if the storage cannot be read or written to at the moment."""
         with self._database.reading() as connection:
             connection.execute(sa.select(sa.literal(1))).one()
+        self._database.check()
 
     def close(self) -> None:
         """Close all connections."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -37,6 +37,7 @@ _BEFORE_ERASURES = "0001"  # the schema of releases that left deleted text in fr
 _LOCK_POLL_SECONDS = (0.0005, 0.002)
 _WRITING_PATIENCE_SECONDS = 15.0
 _OPENING_PATIENCE_SECONDS = 5.0
+_PROBE_SECONDS = 5.0
 
 
 def open_sqlite(path: Path) -> SqlStore:
@@ -49,6 +50,7 @@ def open_sqlite(path: Path) -> SqlStore:
         before = migrate(connection)
     if before == _BEFORE_ERASURES:
         database.rewrite()
+    database.remember_files()
     return SqlStore(database)
 
 
@@ -64,6 +66,9 @@ class SqliteDatabase:
         self._copied_frames = 0
         self._copied_at_bytes = 0
         self._copied_at = self._copy_next_at = time.monotonic()
+        self._files: _Files | None = None
+        self._probing = threading.Lock()
+        self._probe_next_at = 0.0
         self.engine: Engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(path)),
             hide_parameters=True,  # an error must not carry property values into a log
@@ -72,6 +77,7 @@ class SqliteDatabase:
             max_overflow=32,
             connect_args={"check_same_thread": False, "timeout": 5.0, "cached_statements": 256},
         )
+        sa.event.listen(self.engine, "do_connect", self._before_connecting)
         sa.event.listen(self.engine, "connect", _prepare_connection)
 
     def rewrite(self) -> None:
@@ -105,6 +111,7 @@ class SqliteDatabase:
         SQLite's own waiting sleeps up to 100 ms between two looks, which lets a busy neighbour overtake for seconds;
         this one looks every millisecond or so.
         """
+        self._check_files()
         driver = _driver_connection(connection)
         self._ask_once(connection)
         deadline = time.monotonic() + wait_seconds
@@ -203,6 +210,45 @@ class SqliteDatabase:
             _driver_connection(connection).execute("PRAGMA busy_timeout = 0")
             connection.info[_ASKS_ONCE] = True  # stays with the connection, also through the pool
 
+    def remember_files(self) -> None:
+        """Note which files are in use now: from here on, others in their place are none of ours."""
+        self._files = self._find_files()
+
+    def check(self) -> None:
+        """Raise Refused if the files are gone, or nothing can be written.
+
+        The disk is asked at most every few seconds while it answers, by a commit that changes nothing: what is rolled
+        back never gets to a full disk.
+        """
+        self._check_files()
+        if time.monotonic() < self._probe_next_at or not self._probing.acquire(blocking=False):
+            return
+        try:
+            with self.translating(), self.engine.connect() as connection:
+                if self.begin(connection, wait_seconds=0):  # else somebody is writing, so it can be written to
+                    _write_nothing(_driver_connection(connection))
+            self._probe_next_at = time.monotonic() + _PROBE_SECONDS
+        finally:
+            self._probing.release()
+
+    def _check_files(self) -> None:
+        """Raise Refused if the files in use are not those in the folder: what is written to them would be lost.
+
+        SQLite goes on with files that were deleted or replaced under it, and a new connection would make new ones.
+        """
+        if self._files is not None and self._find_files() != self._files:
+            message = (
+                f"the database files in {self._path.parent} are gone or were replaced while they were in use: put them "
+                "back as they were, or restart Traitbase to go on with what is there now; nothing of this was kept"
+            )
+            raise Refused(message, code="store_unavailable")
+
+    def _find_files(self) -> _Files:
+        return _identity_of(self._path), _identity_of(Path(f"{self._path}-wal"))
+
+    def _before_connecting(self, *_parts: object) -> None:
+        self._check_files()
+
     def _log_bytes(self) -> int:
         # Only ever look at the database's files from outside. A process that opens and closes one of them by itself
         # loses all the locks that SQLite holds on it (sqlite.org/howtocorrupt.html), and updates with them.
@@ -220,6 +266,30 @@ class SqliteDatabase:
         seconds = (began_at - self._copied_at) * _WORTH_COPYING_FRAMES / max(new, 1)
         self._copied_frames, self._copied_at, self._copied_at_bytes = copied, began_at, self._log_bytes()
         self._copy_next_at = began_at + min(max(seconds, _COPY_SECONDS[0]), _COPY_SECONDS[1])
+
+
+_Files: TypeAlias = tuple[tuple[int, int] | None, tuple[int, int] | None]
+"""Device and inode of the database and of its log; None: there is no such file."""
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _write_nothing(driver: sqlite3.Connection) -> None:
+    """Write a number that nobody uses as it is, so that a page goes to the disk. A transaction is open."""
+    try:
+        (number,) = driver.execute("PRAGMA user_version").fetchone()
+        driver.execute(f"PRAGMA user_version = {number}")
+        driver.execute("COMMIT")
+    except BaseException:
+        if driver.in_transaction:
+            driver.execute("ROLLBACK")
+        raise
 
 
 def _prepare_connection(driver: sqlite3.Connection, _record: object) -> None:

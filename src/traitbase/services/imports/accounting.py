@@ -8,14 +8,14 @@ makes it span several; the header is not counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from traitbase.domain.errors import InvalidInput
-from traitbase.domain.operations import Ignored
-from traitbase.domain.updates import Update
+from traitbase.domain.operations import Ignored, Reason
+from traitbase.domain.updates import Operation, Payload, Update
 
 SAMPLES_SHOWN = 10
 """How many ignored values and refused lines are kept for the summary."""
@@ -51,9 +51,10 @@ class Chunk:
 
     `updates` come from `lines` (same length); `refused` and `ignored` are what the reader itself found. `read` counts
     all lines, `last_line` is the number of the last one, and `position` how much of the source is read by now, in the
-    source's own unit.
+    source's own unit. `cell_forms` says for a column of text how it must be written to be read as the column's type.
     """
 
+    cell_forms: Mapping[str, str] = field(default_factory=dict)
     updates: list[Update] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     refused: list[Finding] = field(default_factory=list)
@@ -143,5 +144,11 @@ class Tally:
 
 def _findings_of(chunk: Chunk, outcomes: Sequence[tuple[int, Ignored]]) -> Iterator[Finding]:
     for item, (operation, name, reason, message) in outcomes:
-        distinct_id = chunk.updates[item].distinct_id
-        yield Finding(chunk.lines[item], "ignored", reason.value, message, distinct_id, operation.value, name)
+        distinct_id, operations, _ = chunk.updates[item]
+        is_unread = reason is Reason.TYPE_MISMATCH and _was_left_as_text(operations, name)
+        told = chunk.cell_forms.get(name, message) if is_unread else message
+        yield Finding(chunk.lines[item], "ignored", reason.value, told, distinct_id, operation.value, name)
+
+
+def _was_left_as_text(operations: tuple[tuple[Operation, Payload], ...], name: str) -> bool:
+    return any(type(payload.get(name)) is str for _, payload in operations if isinstance(payload, dict))

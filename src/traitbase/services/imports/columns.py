@@ -108,6 +108,15 @@ def decide_columns(
     return [_decide(column, definitions.get(column.name), asked.get(column.name)) for column in found]
 
 
+def cell_forms(columns: Sequence[Column]) -> dict[str, str]:
+    """Return for each column whose text is read as something else how it must be written."""
+    return {
+        column.name: f"{converting.CELL_FORMS[column.kind]}; nothing else is converted"
+        for column in columns
+        if column.carried is Kind.STRING and column.kind in converting.CELL_FORMS
+    }
+
+
 def kinds_asked(columns: Sequence[Column]) -> dict[str, Kind]:
     """Return the kinds that the person asked for: they hold whether or not a value comes."""
     return {column.name: column.kind for column in columns if column.origin is Origin.ASKED}

@@ -57,5 +57,13 @@ FROM_TEXT: dict[Kind, Callable[[Any], Any]] = {
 }
 """How text is read as another kind. A Date is text anyway."""
 
+CELL_FORMS = {
+    Kind.NUMBER: "the column is read as numbers, written as in JSON: 19.99, -3, 1e5 (a point, no separators, no units)",
+    Kind.BOOLEAN: "the column is read as booleans: true or false",
+    Kind.DATE: "the column is read as dates: 2026-11-25, or 2026-11-25T18:30:00 with or without Z or +05:30",
+    Kind.LIST: 'the column is read as lists, written as in JSON: ["a", "b"] or [1, 2] (strings, numbers and dates)',
+}
+"""What a person is told whose cell is none of these."""
+
 TO_TEXT: dict[Kind, Callable[[Any], Any]] = {Kind.NUMBER: _write_number, Kind.BOOLEAN: _write_boolean}
 """How typed values are written as text, where the person asks for it."""

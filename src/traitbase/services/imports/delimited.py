@@ -14,7 +14,7 @@ from pathlib import Path
 from traitbase.domain.errors import InvalidInput
 from traitbase.domain.values import JsonValue, Kind
 from traitbase.services.imports.accounting import Chunk, LineReason
-from traitbase.services.imports.columns import DISTINCT_ID, Column, FileColumn, check_names
+from traitbase.services.imports.columns import DISTINCT_ID, Column, FileColumn, cell_forms, check_names
 from traitbase.services.imports.rows import RowBuilder
 from traitbase.services.imports.texts import open_text, physical_lines
 
@@ -46,8 +46,9 @@ class CsvSource:
         """Yield the file's lines as updates, so many at a time."""
         builder = RowBuilder([column.name for column in columns], [column.convert for column in columns])
         names = [column.name for column in columns]
+        forms = cell_forms(columns)
         id_at, width = self._names.index(DISTINCT_ID), len(self._names)
-        chunk = Chunk()
+        chunk = Chunk(cell_forms=forms)
         with open_text(self._path, self.encoding) as stream:
             records = _records(physical_lines(stream), self.delimiter)
             for line, row in _after_header(records, chunk):
@@ -67,7 +68,7 @@ class CsvSource:
                 if chunk.read >= rows:
                     chunk.position = stream.buffer.tell()
                     yield chunk
-                    chunk = Chunk()
+                    chunk = Chunk(cell_forms=forms)
         chunk.position = self.total
         yield chunk
 

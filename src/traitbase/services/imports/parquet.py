@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from traitbase.domain.errors import Fault, InvalidInput
 from traitbase.domain.values import Kind
 from traitbase.services.imports.accounting import Chunk
-from traitbase.services.imports.columns import DISTINCT_ID, Column, Convert, FileColumn, check_names
+from traitbase.services.imports.columns import DISTINCT_ID, Column, Convert, FileColumn, cell_forms, check_names
 from traitbase.services.imports.rows import NOT_FINITE, RowBuilder, compose
 
 if TYPE_CHECKING:
@@ -88,13 +88,14 @@ class ParquetSource:
         names = [column.name for column in columns]
         converts = [compose(self._readings[column.name].convert, column.convert) for column in columns]
         builder = RowBuilder(names, converts)
+        forms = cell_forms(columns)
         line = 0
         with _connection(self._path) as connection:
             # Columns by position: the engine compares names without regard to case, and renames those that clash.
             query = f"SELECT {self._selection(names)} FROM {_SCAN} AS file({self._aliases()})"  # noqa: S608  # no outside text in it
             connection.execute(query, [_pattern(self._path)])
             while fetched := connection.fetchmany(rows):
-                chunk = Chunk(read=len(fetched))
+                chunk = Chunk(read=len(fetched), cell_forms=forms)
                 for row in fetched:
                     line += 1
                     cells = dict(zip(names, row, strict=False))  # the row is one longer: distinct_id comes last
