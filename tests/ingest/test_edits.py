@@ -13,6 +13,7 @@ from traitbase.domain.edits import Change, Create, Erase, Merge, PatchChannel
 from traitbase.domain.errors import Conflict, InvalidInput, NotFound
 from traitbase.domain.profile_bodies import AttributeChanges
 from traitbase.domain.updates import set_update
+from traitbase.services.history import read_history
 from traitbase.services.ports import SearchField
 from traitbase.services.profiles import find_profile
 
@@ -36,9 +37,15 @@ def found_by(store, distinct_ids):
     return {each: find_profile(store, LIVE, each) for each in distinct_ids}
 
 
-def history_of(store, *distinct_ids):
-    rows = store.find_changes_of(LIVE, distinct_ids, before=None, limit=100)
-    return [(row.action, row.distinct_id, json.loads(row.effect)) for row in rows]
+def history_of(store, distinct_id, *, limit=100):
+    """Return action, id and effects of every change, newest first, read in pages of `limit`."""
+    found, places = [], None
+    while places is None or places:
+        profile = find_profile(store, LIVE, distinct_id)
+        page = read_history(store, LIVE, profile, since_us=0, places=places, limit=limit)
+        found += [(entry.action, entry.distinct_id, entry.effects) for entry in page.entries]
+        places = page.places
+    return found
 
 
 def test_a_created_profile_takes_its_properties_by_the_usual_rules(store, ingest):
@@ -157,20 +164,61 @@ def test_history_tells_before_and_after_of_everything(store, ingest):
     run(ingest, sent(("a", {"$unset": ["plan"]})))
     run(ingest, asked(PatchChannel("a", {"sms": "+919879012345"})))
     run(ingest, asked(Change("a", "b", AttributeChanges(status=0), None)))
-    assert history_of(store, "a", "b") == [
+    expected = [
         ("rename", "b", {"$status": [1, 0], "$aliases": [None, ["a"]]}),
         ("channel", "a", {"$channel.sms": [None, "+919879012345"]}),
-        (None, "a", {"plan": ["pro", None]}),
-        (None, "a", {"n": [1, 2], "plan": [None, "pro"], "tags": [None, ["x"]]}),
+        ("properties", "a", {"plan": ["pro", None]}),
+        ("properties", "a", {"n": [1, 2], "plan": [None, "pro"], "tags": [None, ["x"]]}),
         ("create", "a", {"n": [None, 1], "$status": [None, 1], "$name": [None, "Ann"]}),
     ]
+    assert history_of(store, "a") == history_of(store, "b") == expected
+    assert history_of(store, "a", limit=1) == expected
+
+
+def test_history_of_a_merged_profile_is_that_of_both_in_order_of_time(store, ingest):
+    for _ in range(3):
+        run(ingest, sent(("a", {"$add": {"x": 1}})), sent(("b", {"$add": {"y": 1}})))
+    run(ingest, asked(Merge("a", "b")), sent(("a", {"$add": {"x": 1}})))
+    expected = [
+        ("properties", "a", {"x": [3, 4]}),
+        ("merge", "b", {"x": [None, 3], "$aliases": [None, ["a"]]}),
+        ("properties", "b", {"y": [2, 3]}),
+        ("properties", "a", {"x": [2, 3]}),
+        ("properties", "b", {"y": [1, 2]}),
+        ("properties", "a", {"x": [1, 2]}),
+        ("properties", "b", {"y": [None, 1]}),
+        ("properties", "a", {"x": [None, 1]}),
+    ]
+    assert history_of(store, "b") == expected
+    assert history_of(store, "b", limit=1) == expected
+    assert history_of(store, "b", limit=3) == expected
+
+
+def test_history_of_a_long_list_tells_what_came_and_went(store, ingest):
+    elements = [f"e{number}" for number in range(100)]
+    run(ingest, sent(("u", {"$set": {"tags": elements}})))
+    run(ingest, sent(("u", {"$append": {"tags": "new"}, "$remove": {"tags": "e5"}})))
+    run(ingest, sent(("u", {"$append": {"tags": "new"}})))
+    assert history_of(store, "u") == [
+        ("properties", "u", {"tags": {"added": ["new"], "removed": ["e5"], "size": [100, 100]}}),
+        ("properties", "u", {"tags": [None, elements]}),
+    ]
+
+
+def test_history_goes_back_as_far_as_it_is_kept(store, ingest):
+    run(ingest, *(sent(("u", {"$set": {"n": number}}), at_us=number) for number in range(1, 6)))
+    profile = find_profile(store, LIVE, "u")
+    page = read_history(store, LIVE, profile, since_us=3, places=None, limit=100)
+    assert [entry.effects for entry in page.entries] == [{"n": [4, 5]}, {"n": [3, 4]}, {"n": [2, 3]}]
+    store.forget_requests(received_before_us=5, at_most=100)
+    assert history_of(store, "u") == [("properties", "u", {"n": [4, 5]})]
 
 
 def test_no_history_is_kept_where_none_is_wanted(store):
     ingest = ingest_on(store, keeps_history=False)
     run(ingest, asked(create(n=1)), sent(("u", {"$set": {"n": 2}})), asked(Change("u", "v", NOTHING, None)))
     ingest.close()
-    assert history_of(store, "u", "v") == []
+    assert history_of(store, "v") == []
 
 
 def test_searches_find_the_name_as_it_is_now(store, ingest):
@@ -208,14 +256,14 @@ def test_a_huge_ignored_value_is_counted_and_not_kept(store, ingest):
     assert (row.reason, row.value) == ("type_mismatch", None)
 
 
-def test_an_erasure_takes_everything_and_counts_it(store, ingest):
+def test_an_erasure_takes_everything_and_counts_it(backend, store, ingest):
     run(ingest, sent(("a", {"$set": {"n": 1}}), ("b", {"$set": {"n": 2}}), ("other", {"$set": {"n": 3}})))
     run(ingest, sent(("a", {"$set": {"n": "x"}})), sent(("a", {"$unset": ["n"]})), asked(Merge("a", "b")))
     erasure = asked(Erase(("a", "nobody")))
     assert run(ingest, erasure) == [erasure.request_id]
     assert found_by(store, ["a", "b"]) == {"a": None, "b": None}
     assert store.find_profiles(LIVE, ["a", "b"]) == []
-    assert history_of(store, "a", "b") == []
+    assert backend.changes_naming(LIVE, ["a", "b"]) == []
     assert store.find_ignored_values(LIVE, "n", before=None, limit=10) == []
     receipt = store.find_erasure(LIVE, erasure.request_id)
     assert receipt.counts == {

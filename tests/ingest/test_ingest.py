@@ -25,7 +25,8 @@ def test_makes_a_profile_its_definitions_and_its_receipt(store, ingest):
     submission = sent(("u", {"$set": {"plan": "pro", "n": Decimal("0.10")}, "$unset": ["gone"]}))
     assert run(ingest, submission) == [submission.request_id]
     (profile,) = store.find_profiles(LIVE, ["u"])
-    assert profile == ProfileRow(*LIVE, "u", profile.profile_id, 1, '{"plan":"pro","n":0.1}', NOW_US, NOW_US)
+    document, place = '{"plan":"pro","n":0.1}', f"{submission.request_id}/0"
+    assert profile == ProfileRow(*LIVE, "u", profile.profile_id, 1, document, NOW_US, NOW_US, None, None, place)
     assert store.get_definitions(LIVE) == (
         1,
         [
@@ -48,7 +49,7 @@ def test_makes_a_profile_its_definitions_and_its_receipt(store, ingest):
         '{"$set":{"plan":"pro","n":0.10},"$unset":["gone"]}',
         change.ignored,
         None,
-        '{"plan":[null,"pro"],"n":[null,0.1]}',
+        "{}",
     )
     assert json.loads(change.ignored) == ignored
     assert [(item, entry._asdict()) for item, entry in submission.ignored] == [(0, ignored[0])]
@@ -57,9 +58,11 @@ def test_makes_a_profile_its_definitions_and_its_receipt(store, ingest):
 def test_keeps_the_first_time_and_the_profile_id_and_counts_revisions(store, ingest):
     run(ingest, sent(("u", {"$set": {"a": 1}})))
     (first,) = store.find_profiles(LIVE, ["u"])
-    run(ingest, sent(("u", {"$set": {"a": 2}}), at_us=NOW_US + 5))
+    second = sent(("u", {"$set": {"a": 2}}), at_us=NOW_US + 5)
+    run(ingest, second)
+    place = f"{second.request_id}/0"
     assert store.find_profiles(LIVE, ["u"]) == [
-        first._replace(revision=2, document='{"a":2}', updated_at_us=NOW_US + 5)
+        first._replace(revision=2, document='{"a":2}', updated_at_us=NOW_US + 5, last_change=place)
     ]
 
 

@@ -9,7 +9,7 @@ import contextlib
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -38,6 +38,9 @@ class Backend(Protocol):
     def erase_profile(self, space: Space, distinct_id: str) -> None:
         """Take a profile out."""
 
+    def changes_naming(self, space: Space, distinct_ids: Sequence[str]) -> list[str]:
+        """Return the request ids of all changes that name one of the ids, in order."""
+
     def close(self) -> None:
         """Close everything."""
 
@@ -63,6 +66,12 @@ class SqliteBackend:
         with contextlib.closing(sqlite3.connect(self.path)) as other, other:
             where = "workspace_id = ? AND environment = ? AND distinct_id = ?"
             other.execute(f"DELETE FROM profiles WHERE {where}", (*space, distinct_id))
+
+    def changes_naming(self, space: Space, distinct_ids: Sequence[str]) -> list[str]:
+        with contextlib.closing(sqlite3.connect(self.path)) as other:
+            query = "SELECT request_id, distinct_id FROM changes WHERE workspace_id = ? AND environment = ?"
+            rows = other.execute(query, space).fetchall()
+        return sorted(request_id for request_id, distinct_id in rows if distinct_id in distinct_ids)
 
     def close(self) -> None:
         for store in self._opened:
@@ -97,6 +106,10 @@ class MemoryBackend:
     def erase_profile(self, space: Space, distinct_id: str) -> None:
         with self.store.lock:
             self.store.tables.profiles.pop((*space, distinct_id), None)
+
+    def changes_naming(self, space: Space, distinct_ids: Sequence[str]) -> list[str]:
+        every = [row for (owner, _), rows in self.store.tables.changes.items() if owner == space for row in rows]
+        return sorted(row.request_id for row in every if row.distinct_id in distinct_ids)
 
     def close(self) -> None:
         return

@@ -25,6 +25,7 @@ from traitbase.services.ports import (
     ProfileRow,
     SearchField,
     SeenRow,
+    UnlinkedRow,
     WriteSet,
 )
 
@@ -211,21 +212,11 @@ def test_a_prefix_is_plain_text_whatever_it_holds(name):
 # --- history, ignored values, usage ---
 
 
-def test_changes_of_some_ids_come_newest_first_and_only_those_with_an_effect(store, session):
-    rows = [
-        change("r1", "u"),
-        change("r2", "w"),
-        change("r3", "u", effect=None),
-        change("r4", "other"),
-        change("r5", "u"),
-        change("r5", "w", item=1),
-        change("r6", "u", space=TEST),
-    ]
+def test_changes_are_found_where_they_are(store, session):
+    rows = [change("r1", "u"), change("r1", "w", item=1), change("r/2", "u"), change("r1", "u", space=TEST)]
     write(session, changes=rows)
-    found = store.find_changes_of(LIVE, ["u", "w"], before=None, limit=9)
-    assert found == [rows[5], rows[4], rows[1], rows[0]]
-    assert store.find_changes_of(LIVE, ["u", "w"], before=("r5", 1), limit=2) == [rows[4], rows[1]]
-    assert store.find_changes_of(LIVE, [], before=None, limit=9) == []
+    assert store.find_changes_at(LIVE, ["r/2/0", "r1/1", "r9/0", "r1/7"]) == [rows[2], rows[1]]
+    assert store.find_changes_at(LIVE, []) == []
 
 
 def test_ignored_values_come_newest_first(store, session):
@@ -256,21 +247,42 @@ def test_usage_adds_up(store, session):
 # --- erasure ---
 
 
+def linked(row, last_change):
+    """Return a row that leads to a change."""
+    return row._replace(row=row.row._replace(last_change=last_change))
+
+
 def test_an_erasure_takes_what_belongs_to_its_ids_in_its_space(store, session):
-    rows = [change("r1", "u"), change("r1", "w", item=1), change("r2", "a"), change("r3", "u", space=TEST)]
-    write(session, changes=rows, ignored_values=[ignored("r1"), ignored("r2", distinct_id="w")])
+    rows = [
+        change("r0", "u"),
+        change("r1", "u")._replace(previous="r0/0"),
+        change("r1", "w", item=1),
+        change("r2", "a"),
+        change("r3", "u", space=TEST),
+        change("r4", "a"),
+        change("r5", "w"),
+    ]
+    people = [
+        linked(edited("u", profile_id="p1"), "r1/0"),
+        linked(edited("a", profile_id="p2", alias_of="u"), "r2/0"),
+        linked(edited("w", profile_id="p3"), "r1/1"),
+        linked(edited("u", profile_id="p4", space=TEST), "r3/0"),
+    ]
+    unlinked = [UnlinkedRow(*LIVE, "a", "r4", 0), UnlinkedRow(*LIVE, "w", "r5", 0)]
+    kept = [ignored("r1"), ignored("r2", distinct_id="w")]
+    write(session, changes=rows, edited=people, unlinked=unlinked, ignored_values=kept)
     people = (ErasedPerson(("u", "a"), ()),)
     write(session, erasures=[Erasure(LIVE, "r9", 70, "key_1", people)])
-    assert store.find_changes(LIVE, "r1") == [rows[1]]
-    assert store.find_changes(LIVE, "r2") == []
-    assert store.find_changes(TEST, "r3") == [rows[3]]
+    left = {request_id: store.find_changes(LIVE, request_id) for request_id in ("r0", "r1", "r2", "r4", "r5")}
+    assert left == {"r0": [], "r1": [rows[2]], "r2": [], "r4": [], "r5": [rows[6]]}
+    assert store.find_changes(TEST, "r3") == [rows[4]]
     assert [row.distinct_id for row in store.find_ignored_values(LIVE, "n", before=None, limit=9)] == ["w"]
     receipt = store.find_erasure(LIVE, "r9")
     assert (receipt.request_id, receipt.erased_at_us, receipt.key_id) == ("r9", 70, "key_1")
     assert {name: receipt.counts[name] for name in ("profiles", "aliases", "changes", "ignored_values")} == {
         "profiles": 1,
         "aliases": 1,
-        "changes": 2,
+        "changes": 4,
         "ignored_values": 1,
     }
     assert store.find_erasure(TEST, "r9") is None

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import base64
 import binascii
+import zlib
 from typing import NoReturn, TypeVar
 
 import msgspec
 
 from traitbase.domain.errors import Fault, InvalidInput
 
+_PACKED_FROM_BYTES = 512
+_UNPACKED_MAX_BYTES = 256 * 1024
+
 _Place = TypeVar("_Place")
 
 
 def cursor_of(place: object) -> str:
     """Return the cursor for a place (anything that JSON can carry)."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+    text = msgspec.json.encode(place)
+    packed = zlib.compress(text, 9) if len(text) > _PACKED_FROM_BYTES else text
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
 def place_in(cursor: str, kind: type[_Place]) -> _Place:
     """Return the place of a cursor. Raises InvalidInput for what is no cursor of that kind."""
     try:
         text = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        if text[:1] == b"\x78":  # packed; JSON does not begin so
+            unpacking = zlib.decompressobj()
+            text = unpacking.decompress(text, _UNPACKED_MAX_BYTES)
         return msgspec.json.decode(text, type=kind)
-    except (binascii.Error, UnicodeError, ValueError):
+    except (binascii.Error, UnicodeError, ValueError, zlib.error):
         refuse_cursor()
 
 

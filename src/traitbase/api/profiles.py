@@ -165,9 +165,9 @@ def _add_reading_routes(router: APIRouter, parts: ProfileParts) -> None:
         space = Space(workspace_id, version.value)
         admit(gate, request, space, needed=Scope.READ)
         profile = get_profile(store, space, _id(distinct_id))
-        before = None if cursor is None else place_in(cursor, tuple[str, int])
+        places = None if cursor is None else place_in(cursor, list[str])
         since_us = parts.now_us() - int(parts.history_days * _DAY_US)
-        page = read_history(store, space, profile, since_us=since_us, before=before, limit=limit)
+        page = read_history(store, space, profile, since_us=since_us, places=places, limit=limit)
         return json_answer(wire.history_answer(page))
 
     @router.get(_PROFILE, summary="A profile and its properties", **described.READ)

@@ -82,7 +82,7 @@ def history_answer(page: HistoryPage) -> dict[str, Any]:
             }
             for entry in page.entries
         ],
-        "next_cursor": None if page.before is None else cursor_of(page.before),
+        "next_cursor": cursor_of(page.places) if page.places else None,
     }
 
 

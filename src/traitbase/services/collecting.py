@@ -26,7 +26,9 @@ def collect_rows(people: People, rows: WriteSet, *, new_profile_id: Callable[[],
         profile = work.profile
         before = work.stored_properties
         after = {} if profile is None else profile.properties
-        if before.keys() != after.keys():
+        if not before:
+            having.update(after.keys())
+        elif before.keys() != after.keys():
             having.update(after.keys() - before.keys())
             having.subtract(before.keys() - after.keys())
         if work.edited:
@@ -36,7 +38,7 @@ def collect_rows(people: People, rows: WriteSet, *, new_profile_id: Callable[[],
                 work.profile_id, work.created_at_us = new_profile_id(), work.changed_at_us
             work.document = encode_properties(profile.properties).decode()
             row = (*work.key, work.profile_id, work.stored_revision + 1, work.document, work.created_at_us)
-            whole = (*row, work.changed_at_us, work.attributes_document, None)
+            whole = (*row, work.changed_at_us, work.attributes_document, None, work.last_change)
             rows.profiles.append(_row(ProfileRow, whole))
         collected += 1
         if collected % _ROWS_A_STEP == 0:
@@ -48,7 +50,15 @@ def collect_rows(people: People, rows: WriteSet, *, new_profile_id: Callable[[],
 
 def stored_as(work: Working, *, revision: int) -> Stored:
     """Return the row of an id as it will be once it is written, at that revision."""
-    return Stored(work.document, revision, work.profile_id, work.created_at_us, work.attributes_document, work.alias_of)
+    return Stored(
+        work.document,
+        revision,
+        work.profile_id,
+        work.created_at_us,
+        work.attributes_document,
+        work.alias_of,
+        work.last_change,
+    )
 
 
 def _collect_edited(work: Working, rows: WriteSet) -> None:
@@ -70,6 +80,7 @@ def _collect_edited(work: Working, rows: WriteSet) -> None:
         work.changed_at_us,
         work.attributes_document,
         work.alias_of,
+        work.last_change,
     )
     stored_profile_id = "" if stored is None else stored.profile_id
     rows.edited.append(EditedRow(row, stored_profile_id, work.stored_revision, name_key, email_key))

@@ -20,12 +20,12 @@ import msgspec
 
 from traitbase.domain.definitions import Definitions, PropertyDefinition, State
 from traitbase.domain.edits import Edit, ids_of
-from traitbase.domain.effects import effect_on_properties
+from traitbase.domain.effects import NOTHING_BEFORE, before_update
 from traitbase.domain.errors import Conflict, NotFound, TraitbaseError
 from traitbase.domain.operations import VALUE_LOST, Ignored, apply
 from traitbase.domain.profiles import Profile
 from traitbase.domain.spaces import Space, find_zone
-from traitbase.domain.updates import Operation, Payload, Update
+from traitbase.domain.updates import Payload, Update
 from traitbase.domain.values import Kind
 from traitbase.services.change_texts import LARGE_WEIGHT, ignored_text, operations_text
 from traitbase.services.collecting import collect_rows, stored_as
@@ -38,6 +38,7 @@ from traitbase.services.ports import (
     IdempotencyRow,
     IgnoredRow,
     Store,
+    UnlinkedRow,
     WriteSession,
     WriteSet,
 )
@@ -275,7 +276,7 @@ class Ingest:
         workspace_id, environment = space
         by_id = group.people[space].by_id
         definitions = group.definitions[space]
-        keeps_history = self._keeps_history
+        keeps_history, unlinked = self._keeps_history, group.rows.unlinked
         request_id, at_us, key_id = submission.request_id, submission.received_at_us, submission.key_id
         for item, update in enumerate(submission.updates):
             distinct_id, operations, _ = update
@@ -286,15 +287,20 @@ class Ingest:
                 definitions = self._add_definitions(group, submission, new_kinds)
             effect = None
             if not ignored or (before is None and profile is not None) or len(ignored) < _entries_in(update):
-                if keeps_history and profile is not None:
-                    effect = _effect_of(before, profile, operations)
+                if keeps_history:
+                    effect = before_update(before.properties, operations) if before is not None else NOTHING_BEFORE
                 work.changed_at_us = at_us
+                previous = work.last_change
+                work.last_change = f"{request_id}/{item}"
+            else:
+                previous = None
+                unlinked.append(_row(UnlinkedRow, (workspace_id, environment, distinct_id, request_id, item)))
             work.profile = profile  # where nothing changed, the same properties, perhaps weighed by now
             revision = work.stored_revision + 1 if work.changed_at_us else work.stored_revision
             sent = operations_text(update) if update.weight > LARGE_WEIGHT else _encode(dict(operations)).decode()
             told = self._note_ignored(group, submission, (item, update), ignored) if ignored else None
             row = (workspace_id, environment, request_id, item, distinct_id, at_us, revision, key_id, sent, told)
-            group.rows.changes.append(_row(ChangeRow, (*row, None, effect)))
+            group.rows.changes.append(_row(ChangeRow, (*row, None, effect, previous)))
             yield
 
     def _edit(self, group: Group, submission: Submission, edit: Edit) -> None:
@@ -330,21 +336,23 @@ class Ingest:
             self._note_erasure(group, submission, done)
             return
         sent = "{}" if properties is None else _encode(dict(properties.operations)).decode()
-        rows.changes.append(
-            ChangeRow(
-                *space,
-                submission.request_id,
-                0,
-                done.work.distinct_id,
-                submission.received_at_us,
-                done.work.stored_revision + 1,
-                submission.key_id,
-                sent,
-                told[0] if told else None,
-                done.action,
-                done.effect,
-            )
+        work = done.work
+        change = ChangeRow(
+            *space,
+            submission.request_id,
+            0,
+            work.distinct_id,
+            submission.received_at_us,
+            work.stored_revision + 1,
+            submission.key_id,
+            sent,
+            told[0] if told else None,
+            done.action,
+            done.effect,
+            work.last_change,
         )
+        work.last_change = change.place
+        rows.changes.append(change)
 
     def _fail(self, group: Group, submission: Submission, error: TraitbaseError) -> None:
         """Give a submission that cannot be carried out its outcome, and whoever was to be answered with it."""
@@ -364,6 +372,7 @@ class Ingest:
         erasure = Erasure(space, submission.request_id, submission.received_at_us, submission.key_id, erased.people)
         gone = frozenset(erasure.distinct_ids)
         rows.changes = [row for row in rows.changes if row.distinct_id not in gone or row[:2] != space]
+        rows.unlinked = [row for row in rows.unlinked if row.distinct_id not in gone or row[:2] != space]
         rows.ignored_values = [row for row in rows.ignored_values if row.distinct_id not in gone or row[:2] != space]
         rows.deleted_aliases.extend((*space, alias) for alias in erased.unseen_aliases)
         rows.erasures.append(erasure)
@@ -416,13 +425,6 @@ class Ingest:
 
 def _entries_in(update: Update) -> int:
     return sum([len(payload) for _, payload in update.operations])
-
-
-def _effect_of(before: Profile | None, after: Profile, operations: tuple[tuple[Operation, Payload], ...]) -> str | None:
-    names: Iterable[str] = operations[0][1]
-    if len(operations) > 1:
-        names = dict.fromkeys(name for _, payload in operations for name in payload)
-    return effect_on_properties({} if before is None else before.properties, after.properties, names)
 
 
 def _kept_value(payload: Payload, name: str) -> str | None:

@@ -58,7 +58,13 @@ class Loading:
             for chunk in _in_steps(distinct_ids):
                 for row in self._store.find_profiles(people.space, chunk):
                     stored = Stored(
-                        row.document, row.revision, row.profile_id, row.created_at_us, row.attributes, row.alias_of
+                        row.document,
+                        row.revision,
+                        row.profile_id,
+                        row.created_at_us,
+                        row.attributes,
+                        row.alias_of,
+                        row.last_change,
                     )
                     people.by_id[row.distinct_id] = Working((*people.space, row.distinct_id), stored)
                     if row.alias_of is not None:

@@ -40,7 +40,7 @@ class ProfileRow(NamedTuple):
     """A stored profile, or an alias: an id that leads to another profile (`alias_of`), with nothing of its own.
 
     `document` is the JSON object of the properties, `attributes` that of everything else (None: as usual); `revision`
-    counts the writes of this id, from 1.
+    counts the writes of this id, from 1. `last_change` is the place of the newest change of this id's row.
     """
 
     workspace_id: str
@@ -53,6 +53,7 @@ class ProfileRow(NamedTuple):
     updated_at_us: int
     attributes: str | None = None
     alias_of: str | None = None
+    last_change: str | None = None
 
 
 class EditedRow(NamedTuple):
@@ -110,7 +111,8 @@ class ChangeRow(NamedTuple):
     `operations` is the JSON object of what was sent, `ignored` a JSON array of `{operation, property, reason, message}`
     or None if everything applied; `change_texts` writes and reads both. `action` says what it was if not an update of
     properties (such as `merge`), `effect` what became of each value (see `domain.effects`; None: nothing, or no history
-    is kept).
+    is kept). `previous` is the place of the change of the same profile's row before this one (None: this is the first,
+    or it left no mark on a row).
     """
 
     workspace_id: str
@@ -125,6 +127,22 @@ class ChangeRow(NamedTuple):
     ignored: str | None
     action: str | None = None
     effect: str | None = None
+    previous: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where this change is found, as rows and other changes refer to it."""
+        return f"{self.request_id}/{self.item}"
+
+
+class UnlinkedRow(NamedTuple):
+    """Where to find a change that left no mark on a profile's row, so that nothing leads to it."""
+
+    workspace_id: str
+    environment: str
+    distinct_id: str
+    request_id: str
+    item: int
 
 
 class IgnoredRow(NamedTuple):
@@ -241,6 +259,7 @@ class WriteSet:
     profiles: list[ProfileRow] = field(default_factory=list)
     seen: list[SeenRow] = field(default_factory=list)
     changes: list[ChangeRow] = field(default_factory=list)
+    unlinked: list[UnlinkedRow] = field(default_factory=list)
     idempotency: list[IdempotencyRow] = field(default_factory=list)
     expired_before_us: int = 0
     edited: list[EditedRow] = field(default_factory=list)
@@ -331,13 +350,8 @@ class Store(Protocol):
     def find_changes(self, space: Space, request_id: str) -> list[ChangeRow]:
         """Return the changes of one request in order of item; an empty list if none are known."""
 
-    def find_changes_of(
-        self, space: Space, distinct_ids: Sequence[str], *, before: tuple[str, int] | None, limit: int
-    ) -> list[ChangeRow]:
-        """Return up to `limit` changes that had an effect on any of the ids, newest first, from before `before`.
-
-        `before` is a request and an item in it; request ids grow with time.
-        """
+    def find_changes_at(self, space: Space, places: Sequence[str]) -> list[ChangeRow]:
+        """Return those of the changes at these places (`ChangeRow.place`) that are still known, in any order."""
 
     def find_erasure(self, space: Space, request_id: str) -> ErasureRow | None:
         """Return the receipt of an erasure, or None."""

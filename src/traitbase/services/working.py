@@ -28,6 +28,7 @@ class Stored(NamedTuple):
     created_at_us: int
     attributes: str | None
     alias_of: str | None
+    last_change: str | None
 
 
 class Working:
@@ -47,6 +48,7 @@ class Working:
         "document",
         "edited",
         "key",
+        "last_change",
         "profile",
         "profile_id",
         "stored",
@@ -65,8 +67,9 @@ class Working:
             self.document, self.profile_id, self.created_at_us = "", "", 0
             self.attributes_document: str | None = None
             self.alias_of: str | None = None
+            self.last_change: str | None = None
             return
-        text, _, self.profile_id, self.created_at_us, self.attributes_document, self.alias_of = stored
+        text, _, self.profile_id, self.created_at_us, self.attributes_document, self.alias_of, self.last_change = stored
         self.document = text
         if self.alias_of is None:
             self.stored_properties = decode_properties(text)

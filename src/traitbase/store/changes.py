@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from traitbase.domain.spaces import Space
 from traitbase.services.ports import ChangeRow, ErasureRow, IdempotencyRow, IgnoredRow
 from traitbase.store.database import Database, within
-from traitbase.store.tables import changes, erasures, idempotency_keys, ignored_values
+from traitbase.store.tables import changes, erasures, idempotency_keys, ignored_values, unlinked_changes
 from traitbase.store.writing import Statements
 
 _CHANGE = [changes.c[name] for name in ChangeRow._fields]
@@ -39,19 +39,11 @@ class ChangeQueries:
         with self._database.reading() as connection:
             return [ChangeRow._make(row) for row in connection.execute(query)]
 
-    def find_changes_of(
-        self, space: Space, distinct_ids: Sequence[str], *, before: tuple[str, int] | None, limit: int
-    ) -> list[ChangeRow]:
-        """Return up to `limit` changes that had an effect on any of the ids, newest first, from before `before`."""
-        is_named, pass_list = self._database.any_of(changes.c.distinct_id)
-        query = sa.select(*_CHANGE).where(within(changes, space), is_named, changes.c.effect.is_not(None))
-        place = sa.tuple_(changes.c.request_id, changes.c.item)
-        if before is not None:
-            query = query.where(place < sa.tuple_(sa.literal(before[0]), sa.literal(before[1])))
-        query = query.order_by(changes.c.request_id.desc(), changes.c.item.desc()).limit(limit)
+    def find_changes_at(self, space: Space, places: Sequence[str]) -> list[ChangeRow]:
+        """Return those of the changes at these places that are still known, in any order."""
         with self._database.reading() as connection:
-            rows = connection.execute(query, {"values": pass_list(distinct_ids)}).all()
-        return [ChangeRow._make(row) for row in rows]
+            found = [self._compiled.find_change(connection, space, place) for place in places]
+        return [ChangeRow._make(row) for row in found if row is not None]
 
     def find_erasure(self, space: Space, request_id: str) -> ErasureRow | None:
         """Return the receipt of an erasure, or None."""
@@ -82,7 +74,7 @@ class ChangeQueries:
         deleted = 0
         with self._database.writing() as connection:
             for space in _spaces_in(connection, changes):
-                deleted += _delete_oldest(connection, changes, space, received_before_us, at_most - deleted)
+                deleted += _delete_oldest(connection, space, received_before_us, at_most - deleted)
         return deleted
 
     def forget_idempotency(self, *, created_before_us: int) -> int:
@@ -123,19 +115,26 @@ def _properties_in(connection: sa.Connection, space: Space) -> list[str]:
     return [row[0] for row in connection.execute(query)]
 
 
-def _delete_oldest(
-    connection: sa.Connection, table: sa.Table, space: Space, received_before_us: int, at_most: int
-) -> int:
-    columns = list(table.primary_key.columns)
+def _delete_oldest(connection: sa.Connection, space: Space, received_before_us: int, at_most: int) -> int:
+    place = [changes.c.request_id, changes.c.item, changes.c.distinct_id]
     oldest = (
-        sa.select(*columns, table.c.received_at_us)
-        .where(within(table, space))
-        .order_by(table.c.request_id, table.c.item)
+        sa.select(*place, changes.c.received_at_us)
+        .where(within(changes, space))
+        .order_by(changes.c.request_id, changes.c.item)
         .limit(at_most)
-        .subquery()
     )
-    old = sa.select(*(oldest.c[column.name] for column in columns)).where(oldest.c.received_at_us < received_before_us)
-    return connection.execute(sa.delete(table).where(sa.tuple_(*columns).in_(old))).rowcount
+    old = [row[:3] for row in connection.execute(oldest).all() if row[3] < received_before_us]
+    for table in (changes, unlinked_changes):
+        statement = sa.delete(table).where(
+            within(table, space),
+            table.c.request_id == sa.bindparam("of_request"),
+            table.c.item == sa.bindparam("of_item"),
+            table.c.distinct_id == sa.bindparam("of_id"),
+        )
+        if old:
+            named = [dict(zip(("of_request", "of_item", "of_id"), row, strict=True)) for row in old]
+            connection.execute(statement, named)
+    return len(old)
 
 
 def _delete_ignored(

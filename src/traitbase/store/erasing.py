@@ -8,7 +8,15 @@ import sqlalchemy as sa
 from traitbase.domain.spaces import Environment
 from traitbase.services.ports import ErasedPerson, Erasure
 from traitbase.store.database import Database, within
-from traitbase.store.tables import changes, erasures, ignored_values, kept_aside, profiles, suppressions
+from traitbase.store.tables import (
+    changes,
+    erasures,
+    ignored_values,
+    kept_aside,
+    profiles,
+    suppressions,
+    unlinked_changes,
+)
 
 
 def erase(database: Database, connection: sa.Connection, erasure: Erasure) -> None:
@@ -16,7 +24,7 @@ def erase(database: Database, connection: sa.Connection, erasure: Erasure) -> No
     counts = {
         "profiles": len(erasure.people),
         "aliases": len(erasure.distinct_ids) - len(erasure.people),
-        "changes": _delete(database, connection, changes, erasure),
+        "changes": _erase_changes(database, connection, erasure),
         "ignored_values": _delete(database, connection, ignored_values, erasure),
         "kept_aside": _delete(database, connection, kept_aside, erasure),
         "suppressions": _erase_suppressions(database, connection, erasure),
@@ -30,6 +38,39 @@ def erase(database: Database, connection: sa.Connection, erasure: Erasure) -> No
         "counts": msgspec.json.encode(counts).decode(),
     }
     connection.execute(sa.insert(erasures).values(row))
+
+
+def _erase_changes(database: Database, connection: sa.Connection, erasure: Erasure) -> int:
+    """Delete all changes that a row of the ids leads to, and those that nothing leads to. The rows are still there."""
+    is_named, pass_list = database.any_of(profiles.c.distinct_id)
+    ids = {"values": pass_list(erasure.distinct_ids)}
+    query = sa.select(profiles.c.last_change).where(within(profiles, erasure.space), is_named)
+    places = [row[0] for row in connection.execute(query, ids)]
+    is_named, _ = database.any_of(unlinked_changes.c.distinct_id)
+    statement = sa.delete(unlinked_changes).where(within(unlinked_changes, erasure.space), is_named)
+    unlinked = connection.execute(
+        statement.returning(unlinked_changes.c.request_id, unlinked_changes.c.item), ids
+    ).all()
+    places += [f"{request_id}/{item}" for request_id, item in unlinked]
+    deletion = (
+        sa.delete(changes)
+        .where(
+            within(changes, erasure.space),
+            changes.c.request_id == sa.bindparam("of_request"),
+            changes.c.item == sa.bindparam("of_item"),
+        )
+        .returning(changes.c.previous)
+    )
+    deleted = 0
+    while places:
+        place = places.pop()
+        if place is None:
+            continue
+        request_id, _, item = place.rpartition("/")
+        gone = connection.execute(deletion, {"of_request": request_id, "of_item": int(item)}).all()
+        deleted += len(gone)
+        places.extend(row[0] for row in gone)
+    return deleted
 
 
 def _delete(database: Database, connection: sa.Connection, table: sa.Table, erasure: Erasure) -> int:

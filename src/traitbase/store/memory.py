@@ -140,14 +140,12 @@ class MemoryStore:
         with self.lock:
             return sorted(self.tables.changes.get((space, request_id), []), key=lambda row: row.item)
 
-    def find_changes_of(
-        self, space: Space, distinct_ids: Sequence[str], *, before: tuple[str, int] | None, limit: int
-    ) -> list[ChangeRow]:
+    def find_changes_at(self, space: Space, places: Sequence[str]) -> list[ChangeRow]:
         with self.lock:
-            every = [row for (owner, _), rows in self.tables.changes.items() if owner == space for row in rows]
-        found = [row for row in every if row.distinct_id in set(distinct_ids) and row.effect is not None]
-        found = [row for row in found if before is None or (row.request_id, row.item) < before]
-        return sorted(found, key=lambda row: (row.request_id, row.item), reverse=True)[:limit]
+            every = {
+                row.place: row for (owner, _), rows in self.tables.changes.items() if owner == space for row in rows
+            }
+        return [every[place] for place in places if place in every]
 
     def find_erasure(self, space: Space, request_id: str) -> ErasureRow | None:
         with self.lock:

@@ -49,6 +49,7 @@ profiles = Table(
     Column("updated_at_us", BigInteger, nullable=False),
     Column("attributes", Text, comment="everything but the properties, one JSON object; null: as usual"),
     Column("alias_of", Text, comment="the distinct_id that this one leads to; null: it is a profile itself"),
+    Column("last_change", Text, comment="the newest change of this row: request_id/item"),
     Column("name_key", Text, comment="the name without case, for searches"),
     Column("email_key", Text, comment="the email address without case, for searches"),
 )
@@ -106,13 +107,22 @@ changes = Table(
     Column("operations", Text, nullable=False, comment="what was sent, one JSON object"),
     Column("ignored", Text, comment="JSON array of what was ignored and why; null: nothing"),
     Column("action", Text, comment="what it was, if no update of properties"),
-    Column("effect", Text, comment="before and after of each value that changed, one JSON object; null: none"),
+    Column("effect", Text, comment="what was before, one JSON object; with an action, also what is after; null: none"),
+    Column("previous", Text, comment="the change of the same profile's row before this one: request_id/item"),
     sqlite_with_rowid=False,
 )
 
-Index(
-    "ix_changes_profile",
-    *(changes.c[name] for name in ("workspace_id", "environment", "distinct_id", "request_id", "item")),
+# Changes of a profile's row are linked, from `profiles.last_change` by `changes.previous`. Those that left no mark on a
+# row (everything was ignored, or there was nobody) are found here, to be erased.
+unlinked_changes = Table(
+    "unlinked_changes",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("distinct_id", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("item", Integer, primary_key=True),
+    sqlite_with_rowid=False,
 )
 
 ignored_values = Table(

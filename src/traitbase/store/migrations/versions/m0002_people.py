@@ -25,7 +25,7 @@ def upgrade() -> None:
 
 
 def _extend_profiles() -> None:
-    for name in ("attributes", "alias_of", "name_key", "email_key"):
+    for name in ("attributes", "alias_of", "last_change", "name_key", "email_key"):
         op.add_column("profiles", sa.Column(name, sa.Text))
     is_profile = sa.text("alias_of IS NULL")
     columns = [*_SPACE, "created_at_us", "distinct_id"]
@@ -39,9 +39,17 @@ def _extend_profiles() -> None:
 
 
 def _extend_changes() -> None:
-    op.add_column("changes", sa.Column("action", sa.Text))
-    op.add_column("changes", sa.Column("effect", sa.Text))
-    op.create_index("ix_changes_profile", "changes", [*_SPACE, "distinct_id", "request_id", "item"])
+    for name in ("action", "effect", "previous"):
+        op.add_column("changes", sa.Column(name, sa.Text))
+    place = (*_SPACE, "distinct_id", "request_id", "item")
+    op.create_table(
+        "unlinked_changes",
+        *(sa.Column(name, sa.Integer if name == "item" else sa.Text, primary_key=True) for name in place),
+        sqlite_with_rowid=False,
+    )
+    # Whatever was recorded so far, no profile's row leads to.
+    listed = ", ".join(place)
+    op.execute(f"INSERT INTO unlinked_changes ({listed}) SELECT {listed} FROM changes ORDER BY {listed}")  # noqa: S608
 
 
 def _extend_definitions() -> None:
