@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import NoReturn, TypeVar
+from typing import Annotated, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 
 from traitbase.domain.errors import Fault, InvalidInput
 
 _Place = TypeVar("_Place")
+
+StoredInteger: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number in a cursor. A larger one was never given out, and a database would fail on it."""
 
 
 def cursor_of(place: object) -> str:
