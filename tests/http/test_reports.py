@@ -346,5 +346,7 @@ def test_i_38_it_says_when_there_are_too_many_names_and_serves_the_others(server
     answer = client.post("batch", {"batch": items})
     reasons = ignored_in(client, answer)
     assert reasons == [(f"n{number}", "too_many_properties") for number in range(5_000, 6_000)]
-    assert 'traitbase_values_ignored_total{reason="too_many_properties"}' in client.call("GET", "/metrics").text.decode()
+    assert (
+        'traitbase_values_ignored_total{reason="too_many_properties"}' in client.call("GET", "/metrics").text.decode()
+    )
     assert ada.post("set", {"distinct_id": fresh_id(), "$set": {f"i38{fresh_id()}": 1}}).status == 202
