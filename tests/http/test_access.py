@@ -127,6 +127,18 @@ def test_it_refuses_strangers_before_their_body_arrives(server, endpoint):
     line.close()
 
 
+@pytest.mark.parametrize("path", ["profiles/u", "profiles?limit=0", "profiles/properties/set"])
+def test_it_does_not_choose_between_two_keys(server, cast, path):
+    line = Line(server.port)
+    method = "POST" if path.endswith("set") else "GET"
+    keys = "".join(f"Authorization: Bearer {key}\r\n" for key in (cast.ada, cast.cy))
+    line.send(f"{method} /v1/north/live/{path} HTTP/1.1\r\nHost: x\r\n{keys}Content-Length: 2\r\n\r\n{{}}".encode())
+    status, _, body = line.answer()
+    message = "header Authorization: expected once, and it was sent several times"
+    assert (status, json.loads(body)["_message"]) == (400, message)
+    line.close()
+
+
 @pytest.mark.parametrize("scope", [INGEST, READ])
 @pytest.mark.parametrize("endpoint", [endpoint for endpoint, needed in NEEDS.items() if needed is not ANY])
 def test_it_names_both_scopes_where_a_key_may_not(server, cast, endpoint, scope):

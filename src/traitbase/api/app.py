@@ -253,7 +253,7 @@ def _add_error_answers(app: FastAPI, gate: Gate, routers: Sequence[APIRouter]) -
         space = Space(request.path_params.get("WSID", ""), request.path_params.get("version", ""))
         try:  # who may not come in does not hear what is wrong with the question either
             admit(gate, request, space, needed=None)
-        except Refused as refusal:
+        except (Refused, InvalidInput) as refusal:
             return _answer_of(refusal)
         faults = tuple(Fault(".".join(map(str, each["loc"][1:])), each["msg"]) for each in error.errors())
         message = "; ".join(f"{fault.path}: {fault.message}" for fault in faults)
