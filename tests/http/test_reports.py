@@ -306,18 +306,25 @@ def test_i_35_it_keeps_emoji_everywhere(ada):
     ] == [me]
 
 
+@pytest.fixture(scope="module")
+def own(server, keys_of_fresh_workspaces):
+    """A workspace in which no other test has given these names a type."""
+    workspace_id, key = keys_of_fresh_workspaces()
+    return server.client(key, workspace_id)
+
+
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_i_36_it_takes_an_odd_name_for_a_plain_one_everywhere(ada, name):
-    me = create(ada, fresh_id(), properties={name: 1, "i36": 1})
-    ada.post("numerical-add", {"distinct_id": me, "$add": {name: 1}})
-    assert properties_of(ada, me) == {name: 2, "i36": 1}
-    assert definitions_of(ada)[name] in ("number", "string")
-    found = ada.call("POST", f"{ada.base}/profiles/query", {"q": me, "columns": [name]}).json["items"]
+def test_i_36_it_takes_an_odd_name_for_a_plain_one_everywhere(own, name):
+    me = create(own, fresh_id(), properties={name: 1, "i36": 1})
+    own.post("numerical-add", {"distinct_id": me, "$add": {name: 1}})
+    assert properties_of(own, me) == {name: 2, "i36": 1}
+    assert definitions_of(own)[name] == "number"
+    found = own.call("POST", f"{own.base}/profiles/query", {"q": me, "columns": [name]}).json["items"]
     assert [item["properties"] for item in found] == [{name: 2}]
-    assert history_of(ada, me)[0] == {"action": "properties", name: [1, 2]}
-    answer = ada.post("unset", {"distinct_id": me, "$unset": [name]})
-    assert ada.receipt(answer)["items"][0]["applied"] == [{"operation": "$unset", "property": name}]
-    assert properties_of(ada, me) == {"i36": 1}
+    assert history_of(own, me)[0] == {"action": "properties", name: [1, 2]}
+    answer = own.post("unset", {"distinct_id": me, "$unset": [name]})
+    assert own.receipt(answer)["items"][0]["applied"] == [{"operation": "$unset", "property": name}]
+    assert properties_of(own, me) == {"i36": 1}
 
 
 @pytest.mark.parametrize("name", ["$x", "", "a\0", "a\n", "n" * 256])
