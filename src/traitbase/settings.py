@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from traitbase.domain.errors import Fault, InvalidInput
 
 CONFIG_FILE = "traitbase.toml"
 """Name of the settings file, looked for in the data folder."""
+
+_BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+_SERVED = ("v1", "docs", "openapi.json", "healthz", "readyz", "metrics")
 
 
 class Settings(BaseSettings):
@@ -31,6 +35,16 @@ class Settings(BaseSettings):
     receipt_days: float = Field(7, ge=1, le=3650, description="how long receipts are kept; at least the day of replays")
     history_days: float = Field(30, ge=0, le=3650, description="how long a profile's history is kept; 0: none is")
     proxies: str = Field("", description="addresses or networks, with commas, whose X-Forwarded-For is believed")
+    base_path: str = Field("", description="where the API is also found, beside /, such as /compat/fyno")
+
+    @field_validator("base_path")
+    @classmethod
+    def check_base_path(cls, base_path: str) -> str:
+        """Return the path. Raises ValueError for one that is none, or that would hide what is served anyway."""
+        if base_path and (not _BASE_PATH.fullmatch(base_path) or base_path.split("/")[1] in _SERVED):
+            expected = "expected a path such as /compat/fyno, without a slash at its end"
+            raise ValueError(f"{expected}, and not beginning with one of /{', /'.join(_SERVED)}")
+        return base_path
 
     @classmethod
     def settings_customise_sources(

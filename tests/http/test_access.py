@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
+from support.raw import Line
 from support.server import run_cli, run_json
+from traitbase import bootstrap
+from traitbase.domain.keys import Reach, Scope
+from traitbase.services.workspaces import create_api_key
 
 UNAUTHENTICATED = {"status": "error", "_message": "Invalid API details"}
 SET = {"distinct_id": "u", "$set": {"a": 1}}
 WRITES = ["set", "set-once", "numerical-add", "list-append", "list-remove", "unset", "batch"]
 READS = ["profiles/u", "properties", "requests/00000000-0000-0000-0000-000000000000"]
+
+ANY, INGEST, READ, ADMIN = None, Scope.INGEST, Scope.READ, Scope.ADMIN
+NEEDS = {
+    **{f"POST profiles/properties/{endpoint}": INGEST for endpoint in WRITES},
+    "GET profiles": READ,
+    "POST profiles": INGEST,
+    "POST profiles/query": READ,
+    "POST profiles/delete": ADMIN,
+    "GET profiles/{distinct_id}": READ,
+    "PUT profiles/{distinct_id}": INGEST,
+    "GET profiles/{distinct_id}/history": READ,
+    "PATCH profiles/{distinct_id}/channel": INGEST,
+    "POST profiles/{distinct_id}/channel/delete": INGEST,
+    "PATCH profiles/{source}/merge/{target}": INGEST,
+    "POST profiles/{source}/merge/{target}": INGEST,
+    "GET properties": READ,
+    "GET requests/{request_id}": ANY,
+}
+"""Every endpoint of the API and the scope it needs; `admin` always does."""
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +47,18 @@ def strangers(data, cast):
 
     revoked = key("--workspace", "north")
     run_json("keys", "revoke", revoked["key_id"], data=data)
+    now_us = bootstrap.now_us()
+    store = bootstrap.open_store(data)
+    expired = create_api_key(
+        store,
+        workspace_id="north",
+        reach=Reach.BOTH,
+        scope=Scope.ADMIN,
+        name="expired",
+        at_us=now_us - 2_000_000,
+        expires_at_us=now_us - 1_000_000,
+    )
+    store.close()
     return {
         "none": None,
         "garbage": "tb_x",
@@ -30,6 +66,7 @@ def strangers(data, cast):
         "another workspace's": cast.cy,
         "another environment's": key("--workspace", "north", "--environment", "test")["api_key"],
         "revoked": revoked["api_key"],
+        "expired": expired.secret,
         "from another address": key("--workspace", "north", "--allow", "10.0.0.0/8")["api_key"],
         "digest": "0" * 64,
     }
@@ -42,9 +79,116 @@ STRANGERS = (
     "another workspace's",
     "another environment's",
     "revoked",
+    "expired",
     "from another address",
     "digest",
 )
+
+
+def call_of(endpoint):
+    method, path = endpoint.split(" ")
+    for name in ("distinct_id", "source", "target"):
+        path = path.replace(f"{{{name}}}", f"access-{name}")
+    return method, f"/v1/north/live/{path.replace('{request_id}', '00000000-0000-0000-0000-000000000000')}"
+
+
+def test_carries_every_endpoint_of_the_api(ada):
+    paths = ada.call("GET", "/openapi.json").json["paths"]
+    described = {
+        f"{method.upper()} {path.removeprefix('/v1/{WSID}/{version}/')}"
+        for path, methods in paths.items()
+        for method in methods
+    }
+    assert described == set(NEEDS), "every endpoint has a line in NEEDS"
+
+
+@pytest.mark.parametrize("who", STRANGERS)
+@pytest.mark.parametrize("endpoint", NEEDS)
+def test_it_tells_nothing_to(server, strangers, who, endpoint):
+    method, path = call_of(endpoint)
+    headers = {
+        "Idempotency-Key": "",
+        "Content-Encoding": "br",
+        "X-Forwarded-For": "10.0.0.1",
+    }  # faults it must not name
+    answer = server.client(strangers[who], "north").call(method, path, b"{broken", headers)
+    assert (answer.status, answer.json) == (401, UNAUTHENTICATED)
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("endpoint", NEEDS)
+def test_it_refuses_strangers_before_their_body_arrives(server, endpoint):
+    method, path = call_of(endpoint)
+    line = Line(server.port)
+    line.send(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n".encode())
+    status, headers, body = line.answer()
+    assert (status, json.loads(body)) == (401, UNAUTHENTICATED)
+    assert headers["connection"] == "close"
+    line.close()
+
+
+@pytest.mark.parametrize("path", ["profiles/u", "profiles?limit=0", "profiles/properties/set"])
+def test_it_does_not_choose_between_two_keys(server, cast, path):
+    line = Line(server.port)
+    method = "POST" if path.endswith("set") else "GET"
+    keys = "".join(f"Authorization: Bearer {key}\r\n" for key in (cast.ada, cast.cy))
+    line.send(f"{method} /v1/north/live/{path} HTTP/1.1\r\nHost: x\r\n{keys}Content-Length: 2\r\n\r\n{{}}".encode())
+    status, _, body = line.answer()
+    message = "header Authorization: expected once, and it was sent several times"
+    assert (status, json.loads(body)["_message"]) == (400, message)
+    line.close()
+
+
+@pytest.mark.parametrize("scope", [INGEST, READ])
+@pytest.mark.parametrize("endpoint", [endpoint for endpoint, needed in NEEDS.items() if needed is not ANY])
+def test_it_names_both_scopes_where_a_key_may_not(server, cast, endpoint, scope):
+    needed = NEEDS[endpoint]
+    method, path = call_of(endpoint)
+    answer = server.client({INGEST: cast.ian, READ: cast.bo}[scope], "north").call(method, path, b"{broken")
+    if scope is needed:
+        assert answer.status not in (401, 403)
+        return
+    enough = "'admin'" if needed is ADMIN else f"'{needed}' or 'admin'"
+    message = f"this API key has the scope '{scope}', and this call needs {enough}"
+    assert (answer.status, answer.json) == (403, {"status": "error", "_message": message})
+
+
+@pytest.mark.parametrize("endpoint", NEEDS)
+def test_it_lets_an_admin_key_in_everywhere(server, cast, endpoint):
+    method, path = call_of(endpoint)
+    assert server.client(cast.ada, "north").call(method, path, b"{broken").status not in (401, 403, 500)
+
+
+def test_it_does_not_find_the_profiles_of_others(server, cast):
+    ada, cy = server.client(cast.ada, "north"), server.client(cast.cy, "south")
+    test = server.client(cast.ada, "north", "test")
+    ada.call("POST", f"{ada.base}/profiles", {"distinct_id": "access-mine", "name": "access-mine"})
+    for other in (cy, test):
+        base = f"{other.base}/profiles"
+        assert other.get("profiles/access-mine").status == 400
+        assert other.get("profiles/access-mine/history").status == 400
+        assert other.get("profiles?q=access-mine").json["items"] == []
+        assert other.call("PUT", f"{base}/access-mine", {"name": "x"}).status == 400
+        assert other.call("PATCH", f"{base}/access-mine/channel", {"channel": {"slack": "x"}}).status == 400
+        assert other.call("PATCH", f"{base}/access-mine/merge/access-other").status == 400
+        assert other.call("POST", f"{base}/delete", {"distinct_id": ["access-mine"]}).status == 400
+    assert ada.get("profiles/access-mine").json["name"] == "access-mine"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("profiles", "GET, POST"),
+        ("profiles/u", "GET, PUT"),
+        ("profiles/delete", "GET, POST, PUT"),  # also the profile of that name
+        ("profiles/u/channel", "GET, PATCH, PUT"),
+        ("profiles/a/merge/b", "GET, PATCH, POST, PUT"),
+    ],
+)
+@pytest.mark.parametrize("method", ["DELETE", "OPTIONS", "HEAD", "TRACE"])
+def test_it_names_every_method_that_is_allowed(ada, method, path, allowed):
+    answer = ada.call(method, f"{ada.base}/{path}")
+    assert (answer.status, answer.headers["allow"]) == (405, allowed)
 
 
 @pytest.mark.parametrize("who", STRANGERS)

@@ -278,6 +278,19 @@ def test_an_erasure_takes_everything_and_counts_it(backend, store, ingest):
     assert properties_in(store, "other") == {"n": 3}
 
 
+def test_an_edit_that_changes_nothing_writes_nothing_and_is_erased_all_the_same(backend, store, ingest):
+    run(ingest, asked(create(name="Ann")))
+    (before,) = store.find_profiles(LIVE, ["u"])
+    idle = asked(Change("u", None, AttributeChanges(name="Ann"), None), at_us=NOW_US + 5)
+    assert run(ingest, idle) == [idle.request_id]
+    assert store.find_profiles(LIVE, ["u"]) == [before]
+    (change,) = store.find_changes(LIVE, idle.request_id)
+    assert (change.revision, change.effect, change.previous) == (1, None, None)
+    run(ingest, asked(Change("u", None, AttributeChanges(name="Bo"), None)))
+    run(ingest, asked(Erase(("u",))))
+    assert backend.changes_naming(LIVE, ["u"]) == []
+
+
 def test_an_erasure_also_takes_what_its_own_group_was_about_to_write(store, ingest):
     before, after = sent(("u", {"$set": {"n": 1}})), sent(("u", {"$set": {"n": 2}}))
     run(ingest, before, asked(Erase(("u",))), after)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -13,10 +13,11 @@ from urllib.parse import unquote
 
 import msgspec
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 import traitbase
@@ -61,6 +62,7 @@ class AppParts:
     queue_bytes: int = 64 * 1024 * 1024
     receipt_days: float = 7
     history_days: float = 30
+    base_path: str = ""
 
 
 class TraitbaseApp:
@@ -68,6 +70,7 @@ class TraitbaseApp:
 
     def __init__(self, parts: AppParts) -> None:
         self._parts = parts
+        self._base = f"{parts.base_path}/".encode() if parts.base_path else b""
         self._metrics = Metrics()
         self._gate = Gate(parts.store, now_us=parts.now_us)
         ingest = Ingest(parts.store, new_profile_id=parts.new_profile_id, keeps_history=parts.history_days > 0)
@@ -86,6 +89,8 @@ class TraitbaseApp:
             await self._rest(scope, receive, send)
             return
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+        if raw_path.startswith(self._base) and self._base:
+            scope, raw_path = _without_base(scope, raw_path, len(self._base) - 1)
         # With %2F it is part of an id: the profile `properties/set` is none of the endpoints.
         call = find_call(scope["path"]) if b"%2f" not in raw_path.lower() else None
         if call is not None and scope["method"] == "POST":
@@ -117,18 +122,21 @@ class TraitbaseApp:
             docs_url=None,
             redoc_url=None,
             lifespan=self._lifespan,
+            servers=[{"url": self._parts.base_path}] if self._parts.base_path else None,
         )
-        app.include_router(reading_routes(self._parts.store, self._gate))
         parts = self._parts
         profiles = ProfileParts(parts.store, self._gate, self._edits, parts.now_us, parts.history_days)
-        app.include_router(profile_routes(profiles))
-        app.include_router(
-            suppression_routes(parts.store, self._gate, now_us=parts.now_us, new_id=parts.new_profile_id)
+        routers = (
+            reading_routes(parts.store, self._gate),
+            profile_routes(profiles),
+            suppression_routes(parts.store, self._gate, now_us=parts.now_us, new_id=parts.new_profile_id),
+            subscription_routes(parts.store, self._gate, self._edits, now_us=parts.now_us),
         )
-        app.include_router(subscription_routes(parts.store, self._gate, self._edits, now_us=parts.now_us))
+        for router in routers:
+            app.include_router(router)
         self._add_operation_routes(app)
-        _add_docs(app)
-        _add_error_answers(app, self._gate)
+        _add_docs(app, parts.base_path)
+        _add_error_answers(app, self._gate, routers)
         framework_document = app.openapi
 
         def openapi() -> dict[str, Any]:
@@ -197,15 +205,29 @@ class TraitbaseApp:
             pass
 
 
+def _without_base(scope: AsgiScope, raw_path: bytes, length: int) -> tuple[AsgiScope, bytes]:
+    """Return scope and path without the first characters. A base path has none that could be sent as `%…`."""
+    raw_path = raw_path[length:]
+    return {**scope, "path": scope["path"][length:], "raw_path": raw_path}, raw_path
+
+
 def _routed(scope: AsgiScope, raw_path: bytes) -> AsgiScope:
     """Return the scope with the path that is routed: no slash at its end, and those of ids told from dividing ones."""
     trimmed = raw_path.removesuffix(b"/") if raw_path != b"/" else raw_path
     if trimmed is raw_path and b"%" not in raw_path:
         return scope
-    # What stands for an id's slash must not come from outside: no id has control characters, so any other will do.
-    text = trimmed.decode("latin-1").replace("%00", "%01")
-    path = SLASH.join(unquote(part) for part in re.split("%2f", text, flags=re.IGNORECASE))
+    # What stands for an id's slash must not come from outside, and a line feed is not seen by the routes' expressions:
+    # no id has control characters, so any other will do.
+    text = re.sub("%0[0aA]", "%01", trimmed.decode("latin-1"))
+    path = SLASH.join(map(_unquoted, re.split("%2f", text, flags=re.IGNORECASE)))
     return {**scope, "path": path, "raw_path": trimmed}
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:  # two different ids must not become the same replacement characters: this is none
+        return f"{text}\1"
 
 
 async def _every(seconds: float, do: Callable[[], None]) -> None:
@@ -219,7 +241,7 @@ async def _every(seconds: float, do: Callable[[], None]) -> None:
             _log.exception("chore_failed", chore=do.__qualname__)
 
 
-def _add_docs(app: FastAPI) -> None:
+def _add_docs(app: FastAPI, base_path: str) -> None:
     """Serve the interactive documentation with its scripts from here: a closed network has no other place for them."""
     assets = resources.files("swagger_ui_bundle") / "vendor"
     folder = next(entry for entry in assets.iterdir() if entry.is_dir())
@@ -228,15 +250,15 @@ def _add_docs(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     def docs() -> Response:
         return get_swagger_ui_html(
-            openapi_url="/openapi.json",
+            openapi_url=f"{base_path}/openapi.json",
             title="Traitbase API",
-            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="/docs/assets/swagger-ui.css",
-            swagger_favicon_url="/docs/assets/favicon-32x32.png",
+            swagger_js_url=f"{base_path}/docs/assets/swagger-ui-bundle.js",
+            swagger_css_url=f"{base_path}/docs/assets/swagger-ui.css",
+            swagger_favicon_url=f"{base_path}/docs/assets/favicon-32x32.png",
         )
 
 
-def _add_error_answers(app: FastAPI, gate: Gate) -> None:
+def _add_error_answers(app: FastAPI, gate: Gate, routers: Sequence[APIRouter]) -> None:
     @app.exception_handler(TraitbaseError)
     def known(_request: Request, error: TraitbaseError) -> Response:
         return _answer_of(error)
@@ -244,11 +266,11 @@ def _add_error_answers(app: FastAPI, gate: Gate) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
         if any(fault["loc"][:2] == ("path", "version") for fault in error.errors()):
-            return _plain_answer(404, f"there is nothing at {request.url.path}: the version is 'live' or 'test'")
+            return _plain_answer(404, f"there is nothing at {_path_of(request)}: the version is 'live' or 'test'")
         space = Space(request.path_params.get("WSID", ""), request.path_params.get("version", ""))
         try:  # who may not come in does not hear what is wrong with the question either
             admit(gate, request, space, needed=None)
-        except Refused as refusal:
+        except (Refused, InvalidInput) as refusal:
             return _answer_of(refusal)
         faults = tuple(Fault(".".join(map(str, each["loc"][1:])), each["msg"]) for each in error.errors())
         message = "; ".join(f"{fault.path}: {fault.message}" for fault in faults)
@@ -256,17 +278,32 @@ def _add_error_answers(app: FastAPI, gate: Gate) -> None:
 
     @app.exception_handler(HTTPException)
     def unrouted(request: Request, error: HTTPException) -> Response:
+        headers = error.headers
         if error.status_code == 404:
-            message = f"there is nothing at {id_in(request.url.path)}; /docs shows what there is"
+            message = f"there is nothing at {_path_of(request)}; /docs shows what there is"
         elif error.status_code == 405:
             message = f"{request.method} is not allowed here"
+            headers = {"allow": _methods_at(request.scope["path"], routers) or (headers or {}).get("allow", "")}
         else:
             message = str(error.detail)
-        return _plain_answer(error.status_code, message, error.headers)
+        return _plain_answer(error.status_code, message, headers)
 
     @app.exception_handler(Exception)
     def unknown(_request: Request, error: Exception) -> Response:
         return _answer_of(error)
+
+
+def _path_of(request: Request) -> str:
+    # Not that of `request.url`, which is put together with whatever the caller sent as `Host`.
+    return id_in(request.scope["path"])
+
+
+def _methods_at(path: str, routers: Sequence[APIRouter]) -> str:
+    """Return every method that some route takes at a path; the framework only says those of the first route."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
+    return ", ".join(
+        sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+    )
 
 
 def _answer_of(error: Exception) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from typing import NoReturn, TypeVar
+from typing import Annotated, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 
@@ -15,6 +15,13 @@ _PACKED_FROM_BYTES = 512
 _UNPACKED_MAX_BYTES = 256 * 1024
 
 _Place = TypeVar("_Place")
+
+StoredInteger: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number in a cursor. A larger one was never given out, and a database would fail on it."""
+
+_ChangePlace: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[^/]{1,255}/[0-9]{1,9}$")]
+PlaceList: TypeAlias = Annotated[list[_ChangePlace], msgspec.Meta(max_length=2_000)]
+"""Places of changes: request and item."""
 
 
 def cursor_of(place: object) -> str:

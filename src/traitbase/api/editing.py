@@ -32,7 +32,7 @@ class Edits:
 
         Raises what the edit raises (InvalidInput, NotFound), and Conflict and Refused as the writer does.
         """
-        token = idempotency_key(request.headers.raw, f"{request.method} {request.url.path}", repr(edit).encode())
+        token = idempotency_key(request.headers.raw, f"{request.method} {request.scope['path']}", repr(edit).encode())
         settled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         def answer(outcome: str | Exception) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from traitbase.domain.errors import Fault, InvalidInput
-from traitbase.domain.updates import is_property_name
+from traitbase.domain.updates import FAULTS_SHOWN_MAX, is_property_name
 from traitbase.domain.values import JsonValue, kind_of_json
 from traitbase.services.ports import ProfileOrder
 
@@ -38,7 +38,7 @@ def parse_query(body: JsonValue) -> ListQuery:
         message = f"the body must be a JSON object, not {kind_of_json(body)}"
         raise InvalidInput(message, faults=(Fault("", message),))
     for key in body:
-        if key not in _READERS:
+        if key not in _READERS and len(faults) < FAULTS_SHOWN_MAX:
             expected = ", ".join(_READERS)
             faults.append(Fault(key[:80], f"there is nothing of this name to ask for; expected {expected}"))
     read = {}
@@ -48,7 +48,7 @@ def parse_query(body: JsonValue) -> ListQuery:
             read[key] = value
             faults.extend([] if fault is None else [Fault(key, fault)])
     if faults:
-        raise InvalidInput(f"{faults[0].path}: {faults[0].message}", faults=tuple(faults[:20]))
+        raise InvalidInput(f"{faults[0].path}: {faults[0].message}", faults=tuple(faults[:FAULTS_SHOWN_MAX]))
     return ListQuery(**read)  # type: ignore[arg-type]  # each reader returns its own type
 
 

@@ -13,7 +13,7 @@ from traitbase.api import profile_schemas as described
 from traitbase.api import wire
 from traitbase.api.auth import Gate
 from traitbase.api.bodies import read_json_body
-from traitbase.api.cursors import cursor_of, place_in, refuse_cursor
+from traitbase.api.cursors import PlaceList, StoredInteger, cursor_of, place_in, refuse_cursor
 from traitbase.api.editing import Edits
 from traitbase.api.profile_query import PAGE_MAX, ListQuery, parse_query
 from traitbase.api.spaces import BASE, Version, WorkspaceId, admit, id_in, json_answer
@@ -165,7 +165,7 @@ def _add_reading_routes(router: APIRouter, parts: ProfileParts) -> None:
         space = Space(workspace_id, version.value)
         admit(gate, request, space, needed=Scope.READ)
         profile = get_profile(store, space, _id(distinct_id))
-        places = None if cursor is None else place_in(cursor, list[str])
+        places = None if cursor is None else place_in(cursor, PlaceList)
         since_us = parts.now_us() - int(parts.history_days * _DAY_US)
         page = read_history(store, space, profile, since_us=since_us, places=places, limit=limit)
         return json_answer(wire.history_answer(page))
@@ -207,7 +207,7 @@ def _page(parts: ProfileParts, space: Space, asked: ListQuery) -> Response:
     order = asked.sort or ProfileOrder.DISTINCT_ID
     after = None
     if asked.cursor is not None:
-        kind, created_at_us, distinct_id = place_in(asked.cursor, tuple[str, int, str])
+        kind, created_at_us, distinct_id = place_in(asked.cursor, tuple[str, StoredInteger, str])
         if kind != order:
             refuse_cursor()
         after = (created_at_us, distinct_id)

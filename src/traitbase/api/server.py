@@ -32,6 +32,7 @@ def run_server(store: Store, settings: Settings, listener: socket.socket) -> Non
             queue_bytes=settings.queue_bytes,
             receipt_days=settings.receipt_days,
             history_days=settings.history_days,
+            base_path=settings.base_path,
         )
     )
     config = uvicorn.Config(

@@ -8,6 +8,7 @@ from fastapi import Path, Request, Response
 
 from traitbase.api import wire
 from traitbase.api.auth import Gate
+from traitbase.api.idempotency import header_once
 from traitbase.api.openapi import BODY_ERRORS, COMMON_ERRORS, CONFLICT_ERROR, error_answer
 from traitbase.domain.keys import ApiKey, Scope
 from traitbase.domain.spaces import Environment, Space
@@ -26,10 +27,9 @@ def id_in(part: str) -> str:
 
 
 def admit(gate: Gate, request: Request, space: Space, *, needed: Scope | None) -> ApiKey:
-    """Return the key of a request. Raises Refused as `Gate.admit` does."""
+    """Return the key of a request. Raises Refused as `Gate.admit` does, InvalidInput for several keys at once."""
     client = request.client.host if request.client else None
-    header = request.headers.get("authorization")
-    authorization = None if header is None else header.encode("latin-1")
+    authorization = header_once(b"authorization", request.headers.raw)
     return gate.admit(authorization, space=space, client=client, needed=needed)
 
 

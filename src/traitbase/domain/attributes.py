@@ -104,7 +104,8 @@ def without_destinations(
     left: Destinations = {}
     for name, destination in stored.items():
         if isinstance(destination, list) and name in tokens:
-            destination = [token for token in destination if token.token not in tokens[name]]  # noqa: PLW2901
+            gone = frozenset(tokens[name])  # a body has room for a million
+            destination = [token for token in destination if token.token not in gone]  # noqa: PLW2901
         if name not in channels and destination:
             left[name] = destination
     return left

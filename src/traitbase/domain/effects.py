@@ -142,7 +142,7 @@ def _change(was: Value | None, now: Value | None) -> object:
     return [was, now]
 
 
-def _missing_in(known: list[Scalar], elements: list[Scalar]) -> list[Scalar]:
+def _missing_in(known: list[Any], elements: list[Any]) -> list[Any]:
     left = set(known)
     return [element for element in elements if element not in left]
 
@@ -154,7 +154,7 @@ def _as_entries(attributes: Attributes) -> dict[str, Any]:
     if attributes.timezone is not None:
         entries["$timezone"] = attributes.timezone
     for channel, destination in attributes.channel.items():
-        entries[f"$channel.{channel}"] = msgspec.to_builtins(destination)
+        entries[f"$channel.{channel}"] = destination  # tokens as they are: written as objects, and compared as wholes
     for topic, channels in attributes.preferences.items():
         for channel, preference in channels.items():
             entries[f"$preference.{topic}.{channel}"] = preference.choice.value

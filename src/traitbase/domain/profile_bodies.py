@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from traitbase.domain.destinations import (
 )
 from traitbase.domain.errors import Fault, InvalidInput
 from traitbase.domain.spaces import find_zone
-from traitbase.domain.updates import Update, faults_of_distinct_id, set_update
+from traitbase.domain.updates import FAULTS_SHOWN_MAX, Operation, Update, faults_of_distinct_id, set_update
 from traitbase.domain.values import JsonValue, kind_of_json
 
 NAME_MAX_CODE_POINTS = 255
@@ -34,8 +35,16 @@ TOKENS_MAX = 100
 DELETED_AT_ONCE_MAX = 1_000
 """Profiles that one call may erase."""
 
-_PROPERTIES = ("properties", "custom_attributes")
-"""Where property values are sent; the second is what Fyno's clients call it."""
+_PROPERTIES = ("custom_attributes", "properties")
+"""Where property values are sent; the first is what Fyno's clients call it, and of a name in both the second counts."""
+
+_IN_UPDATE = f"action.{Operation.SET.value}"
+"""Where an update has what these bodies have under one of those keys."""
+
+_WHOSE = "-"
+"""Stands for the id in such an update: whose the properties are is known when they are applied."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class AttributeChanges(msgspec.Struct, frozen=True):
@@ -152,20 +161,26 @@ def _profile_body(sent: Mapping[str, JsonValue], faults: list[tuple[str, Fault]]
         timezone=_read_zone(sent["timezone"], faults) if "timezone" in sent else UNSET,
         channel=_read_destinations(sent["channel"], faults) if "channel" in sent else UNSET,
     )
-    _raise_if_any(faults)
-    distinct_id = sent.get("distinct_id")
-    return ProfileBody(distinct_id, changes, _read_properties(sent))  # type: ignore[arg-type]  # checked by the caller
-
-
-def _read_properties(sent: Mapping[str, JsonValue]) -> Update | None:
+    properties: dict[str, JsonValue] = {}
     for key in _PROPERTIES:
-        properties = sent.get(key)
-        if properties is None or properties == {}:
-            continue
-        if type(properties) is not dict:
-            _raise_if_any([_plain(key, "expected an object of property names and values")])
-        return set_update("-", properties)  # type: ignore[arg-type]  # whose they are is known when they are applied
-    return None
+        properties.update(_read_properties(sent.get(key), key, faults))
+    _raise_if_any(faults)
+    update = set_update(_WHOSE, properties) if properties else None
+    return ProfileBody(sent.get("distinct_id"), changes, update)  # type: ignore[arg-type]  # checked by the caller
+
+
+def _read_properties(sent: JsonValue, key: str, faults: list[tuple[str, Fault]]) -> dict[str, JsonValue]:
+    if sent is None or sent == {}:
+        return {}
+    if type(sent) is not dict:
+        faults.append(_plain(key, f"expected an object of property names and values, not {kind_of_json(sent)}"))
+        return {}
+    try:
+        set_update(_WHOSE, sent)
+    except InvalidInput as error:
+        for fault in error.faults:
+            faults.append((error.message, Fault(fault.path.replace(_IN_UPDATE, key, 1), fault.message)))  # noqa: PERF401
+    return sent
 
 
 def _read_name(sent: JsonValue, faults: list[tuple[str, Fault]]) -> str | None:
@@ -201,6 +216,8 @@ def _read_destinations(sent: JsonValue, faults: list[tuple[str, Fault]], *, null
         return {}
     read: Destinations = {}
     for name, destination in sent.items():
+        if len(faults) >= FAULTS_SHOWN_MAX:
+            break
         path = f"channel.{name if len(name) <= 80 else name[:79] + '…'}"
         channel = find_channel(name)
         if channel is None:
@@ -243,16 +260,23 @@ def _read_token(sent: JsonValue, path: str, faults: list[tuple[str, Fault]]) -> 
         return Token("")
     token, integration_id = sent.get("token"), sent.get("integration_id")
     if type(token) is not str or find_key(Channel.PUSH, token) is None:
-        message = f"expected a text of 1 to {DESTINATION_MAX_CODE_POINTS:,} characters"
+        message = f"expected a text of 1 to {DESTINATION_MAX_CODE_POINTS:,} characters without control characters"
         faults.append(_plain(f"{path}.token", message))
-    if integration_id is not None and (type(integration_id) is not str or not 0 < len(integration_id) <= 255):
-        faults.append(_plain(f"{path}.integration_id", "expected a text of 1 to 255 characters, or null"))
+    if integration_id is not None and not _is_integration_id(integration_id):
+        message = "expected a text of 1 to 255 characters without control characters, or null"
+        faults.append(_plain(f"{path}.integration_id", message))
     status = 1 if sent.get("status") is None else _read_status(sent["status"], f"{path}.status", faults)
     return Token(token if type(token) is str else "", integration_id, status)  # type: ignore[arg-type]
 
 
+def _is_integration_id(sent: JsonValue) -> bool:
+    return type(sent) is str and 0 < len(sent) <= 255 and _CONTROL.search(sent) is None
+
+
 def _read_names(sent: JsonValue, faults: list[tuple[str, Fault]]) -> Iterator[str]:
     for position, name in enumerate(_read_texts(sent, "channel", faults)):
+        if len(faults) >= FAULTS_SHOWN_MAX:
+            return
         if find_channel(name) is None:
             message = f"there is no such channel; expected one of {', '.join(Channel)}"
             faults.append(_plain(f"channel[{position}]", message))
@@ -272,4 +296,4 @@ def _plain(path: str, message: str) -> tuple[str, Fault]:
 
 def _raise_if_any(faults: list[tuple[str, Fault]]) -> None:
     if faults:
-        raise InvalidInput(faults[0][0], faults=tuple(fault for _, fault in faults[:20]))
+        raise InvalidInput(faults[0][0], faults=tuple(fault for _, fault in faults[:FAULTS_SHOWN_MAX]))

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 from traitbase.domain.errors import Fault, InvalidInput
 
+# What systems have beside IANA's names: a zone that each machine has its own of, and other copies of the same zones.
+_NO_IANA_NAMES = re.compile(r"localtime|posixrules|Factory|(posix|right)/.*", re.DOTALL)
 _WORKSPACE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -64,6 +66,8 @@ def check_workspace(workspace: Workspace) -> Workspace:
 
 def find_zone(name: str) -> ZoneInfo | None:
     """Return the IANA zone of that name (aliases such as `Asia/Calcutta` included), or None."""
+    if _NO_IANA_NAMES.fullmatch(name):
+        return None
     try:
         return ZoneInfo(name)
     except OSError as error:

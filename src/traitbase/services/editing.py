@@ -36,11 +36,15 @@ ApplyUpdate = Callable[[Profile, Update], Profile]
 
 
 class Recorded(NamedTuple):
-    """What an edit did: the profile's id and row, the action's name, and the effect (None: no history is kept)."""
+    """What an edit did: the profile's id and row, the action's name, and the effect (None: no history is kept).
+
+    `is_change` False: everything is as it was, and the row need not be written.
+    """
 
     work: Working
     action: str
     effect: str | None
+    is_change: bool = True
 
 
 class Erased(NamedTuple):
@@ -118,8 +122,9 @@ class Editor:
         held = work.attributes.channel
         left = without_destinations(held, edit.deletion.channels, edit.deletion.tokens)
         if left == held:
-            named = ", ".join(edit.deletion.channels or edit.deletion.tokens)
-            raise InvalidInput(message, faults=(Fault(named, "the profile has nothing there"),))
+            paths = [f"channel[{position}]" for position in range(len(edit.deletion.channels))]
+            missing = tuple(Fault(path, "the profile has nothing there") for path in paths or edit.deletion.tokens)
+            raise InvalidInput(message, faults=missing)
         return self._put(
             work,
             "channel",
@@ -236,8 +241,10 @@ class Editor:
         *,
         before: State | None = None,
     ) -> Recorded:
-        was = _state_of(work) if before is None else before
-        effect = effect_on_profile(was, (profile.properties, attributes)) if self.keeps_history else None
+        after = (profile.properties, attributes)
+        if _state_of(work) == after:
+            return Recorded(work, action, None, is_change=False)  # nothing to write, and nobody changed the profile at this time
+        effect = effect_on_profile(_state_of(work) if before is None else before, after) if self.keeps_history else None
         work.put(profile, attributes, at_us=self.at_us)
         return Recorded(work, action, effect)
 

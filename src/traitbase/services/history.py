@@ -60,8 +60,9 @@ def read_history(
     """
     workspace = store.find_workspace(space.workspace_id)
     zone = (find_zone(workspace.timezone) if workspace else None) or UTC
+    own_ids = {profile.distinct_id, *profile.attributes.aliases}
     if places is None:
-        rows = store.find_profiles(space, [profile.distinct_id, *profile.attributes.aliases])
+        rows = store.find_profiles(space, sorted(own_ids))
         places = [row.last_change for row in rows if row.last_change is not None]
     newest_first = _Newest(store.find_changes_at(space, places))
     entries: list[HistoryEntry] = []
@@ -69,8 +70,8 @@ def read_history(
     while newest_first and len(entries) < limit and scanned < _SCANNED_A_PAGE:
         row = newest_first.take()
         scanned += 1
-        if row.received_at_us < since_us:
-            continue  # and so are those before it
+        if row.received_at_us < since_us or row.distinct_id not in own_ids:
+            continue  # too old, and so are those before it; or the places are of somebody else
         newest_first.add(store.find_changes_at(space, [row.previous] if row.previous else []))
         entry = _entry(row, zone)
         if entry.effects:

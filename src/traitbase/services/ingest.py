@@ -343,16 +343,19 @@ class Ingest:
             0,
             work.distinct_id,
             submission.received_at_us,
-            work.stored_revision + 1,
+            work.stored_revision + (1 if work.changed_at_us else 0),
             submission.key_id,
             sent,
             told[0] if told else None,
             done.action,
             done.effect,
-            work.last_change,
+            work.last_change if done.is_change else None,
         )
-        work.last_change = change.place
         rows.changes.append(change)
+        if done.is_change:
+            work.last_change = change.place
+        else:
+            rows.unlinked.append(UnlinkedRow(*space, work.distinct_id, submission.request_id, 0))
 
     def _fail(self, group: Group, submission: Submission, error: TraitbaseError) -> None:
         """Give a submission that cannot be carried out its outcome, and whoever was to be answered with it."""

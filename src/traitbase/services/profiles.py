@@ -14,6 +14,10 @@ from traitbase.services.aliases import find_profile_behind
 from traitbase.services.ports import ProfileOrder, ProfileRow, SearchField, Store
 
 _SCANNED_A_PAGE = 5_000
+_PAGE_BYTES = 8 * 1024 * 1024
+"""About how much of what is stored fits a page: one profile may take a megabyte, and a thousand may be asked for."""
+
+_ROWS_A_QUERY = 50
 _FIELDS = tuple(SearchField)
 
 
@@ -71,32 +75,43 @@ def list_profiles(
     """Return up to `limit` profiles in that order, from behind `after`.
 
     Every profile that is there from the first page to the last is on exactly one of them, whatever is added meanwhile.
+    A page of large profiles is shorter, although more follow.
     """
-    rows = store.list_profiles(space, order, after=after, limit=limit + 1)
-    shown = rows[:limit]
-    more = (shown[-1].created_at_us, shown[-1].distinct_id) if len(rows) > limit else None
-    return Page(tuple(map(view_of, shown)), more)
+    shown: list[ProfileRow] = []
+    size = 0
+    while True:
+        wanted = min(limit + 1 - len(shown), _ROWS_A_QUERY)
+        rows = store.list_profiles(space, order, after=after, limit=wanted)
+        for row in rows:
+            if len(shown) == limit or size >= _PAGE_BYTES:
+                return Page(tuple(map(view_of, shown)), after)
+            shown.append(row)
+            size += _size_of(row)
+            after = (row.created_at_us, row.distinct_id)
+        if len(rows) < wanted:
+            return Page(tuple(map(view_of, shown)), None)
 
 
 def search_profiles(store: Store, space: Space, sought: str, *, after: SearchPlace | None, limit: int) -> Found:
     """Return up to `limit` profiles whose distinct_id, name or email address begins so (name, email: without case).
 
     Those found by their id come first, then by name, then by address; each once. A page may be shorter although more
-    follow: a search does not look at more than some thousand profiles at a time.
+    follow: a search does not look at more than some thousand profiles, or some megabytes of them, at a time.
     """
     prefixes = {field: sought if field is SearchField.DISTINCT_ID else sought.casefold() for field in _FIELDS}
     found: list[ProfileView] = []
-    scanned = 0
+    scanned = size = 0
     fields = _FIELDS if after is None else _FIELDS[_FIELDS.index(after.field) :]
     for field in fields:
         place = after[1:] if after is not None and after.field is field else None
         while True:
-            wanted = limit - len(found) + 1
+            wanted = min(limit - len(found) + 1, _ROWS_A_QUERY)
             rows = store.search_profiles(space, field, prefixes[field], after=place, limit=wanted)
             for value, row in rows:
-                if len(found) == limit or scanned >= _SCANNED_A_PAGE:
+                if len(found) == limit or scanned >= _SCANNED_A_PAGE or size >= _PAGE_BYTES:
                     return Found(tuple(found), after)
                 scanned += 1
+                size += _size_of(row)
                 place = (value, row.distinct_id)
                 after = SearchPlace(field, *place)
                 profile = view_of(row)
@@ -117,6 +132,10 @@ def view_of(row: ProfileRow) -> ProfileView:
         row.created_at_us,
         row.updated_at_us,
     )
+
+
+def _size_of(row: ProfileRow) -> int:
+    return len(row.document) + len(row.attributes or "")
 
 
 def _before(field: SearchField) -> Iterable[SearchField]:
