@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     queue_updates: int = Field(20_000, ge=1, description="updates that may wait to be written; 503 beyond")
     queue_bytes: int = Field(64 * 1024 * 1024, ge=1024, description="bytes of bodies that may wait; 503 beyond")
     receipt_days: float = Field(7, ge=1, le=3650, description="how long receipts are kept; at least the day of replays")
+    ignored_days: float = Field(7, ge=0, le=3650, description="how long values that were ignored are kept")
+    history_days: float = Field(30, ge=0, le=3650, description="how long the history of profiles is kept; 0: none")
     proxies: str = Field("", description="addresses or networks, with commas, whose X-Forwarded-For is believed")
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from importlib import resources
@@ -11,7 +12,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
@@ -19,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 import traitbase
 from traitbase.api.auth import Gate
+from traitbase.api.definitions import DefinitionParts, definition_routes
 from traitbase.api.errors import answer_to
 from traitbase.api.metrics import Metrics, exposition
 from traitbase.api.openapi import describe
@@ -34,6 +36,7 @@ _TIDY_SECONDS = 0.5
 _KEY_USES_SECONDS = 15.0
 _FORGET_SECONDS = 60.0
 _FORGET_ROWS = 500
+_IGNORED_KEPT_A_PROPERTY = 10_000
 _DAY_US = 86_400_000_000
 
 _log = structlog.get_logger()
@@ -52,6 +55,8 @@ class AppParts:
     queue_updates: int = 20_000
     queue_bytes: int = 64 * 1024 * 1024
     receipt_days: float = 7
+    ignored_days: float = 7
+    history_days: float = 30
 
 
 class TraitbaseApp:
@@ -109,6 +114,7 @@ class TraitbaseApp:
             lifespan=self._lifespan,
         )
         app.include_router(reading_routes(self._parts.store, self._gate))
+        app.include_router(self._definition_routes())
         self._add_operation_routes(app)
         _add_docs(app)
         _add_error_answers(app, self._gate)
@@ -121,6 +127,13 @@ class TraitbaseApp:
 
         app.openapi = openapi  # type: ignore[method-assign]  # the framework's documented way to extend it
         return app
+
+    def _definition_routes(self) -> APIRouter:
+        parts = self._parts
+        keeps_history = parts.history_days > 0
+        return definition_routes(
+            DefinitionParts(parts.store, self._gate, parts.now_us, parts.new_request_id, keeps_history=keeps_history)
+        )
 
     def _add_operation_routes(self, app: FastAPI) -> None:
         @app.get("/healthz", include_in_schema=False)
@@ -151,6 +164,7 @@ class TraitbaseApp:
             asyncio.create_task(_every(_TIDY_SECONDS, self._parts.store.tidy)),
             asyncio.create_task(_every(_KEY_USES_SECONDS, self._gate.note_uses)),
             asyncio.create_task(_every(_FORGET_SECONDS, self._forget_requests)),
+            asyncio.create_task(_every(_FORGET_SECONDS, self._forget_ignored_values)),
         ]
         try:
             yield
@@ -166,6 +180,18 @@ class TraitbaseApp:
         before_us = self._parts.now_us() - int(self._parts.receipt_days * _DAY_US)
         # In small steps: each holds the storage's lock for as long as it takes.
         while self._parts.store.forget_requests(received_before_us=before_us, at_most=_FORGET_ROWS) == _FORGET_ROWS:
+            pass
+
+    def _forget_ignored_values(self) -> None:
+        # Not longer than receipts: a replay looks at the changes that came later.
+        days = min(self._parts.ignored_days, self._parts.receipt_days)
+        forget = functools.partial(
+            self._parts.store.forget_ignored_values,
+            received_before_us=self._parts.now_us() - int(days * _DAY_US),
+            kept_a_property=_IGNORED_KEPT_A_PROPERTY,
+            at_most=_FORGET_ROWS,
+        )
+        while forget() == _FORGET_ROWS:
             pass
 
 

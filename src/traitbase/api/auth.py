@@ -53,7 +53,8 @@ class Gate:
             raise Refused(UNAUTHENTICATED, code="unauthenticated")
         self._used_at_us[key.key_id] = now_us
         if needed is not None and not key.allows(needed):
-            message = f"this API key has the scope {key.scope.value!r}, and this call needs {needed.value!r} or 'admin'"
+            enough = "'admin'" if needed is Scope.ADMIN else f"{needed.value!r} or 'admin'"
+            message = f"this API key has the scope {key.scope.value!r}, and this call needs {enough}"
             raise Refused(message, code="insufficient_scope")
         return key
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from traitbase.api.definition_schemas import DEFINITION_SCHEMAS, PROPERTY_NAME, TIME
 from traitbase.api.properties import BATCH_ENDPOINT, SINGLE_ENDPOINTS
-from traitbase.domain.definitions import NAME_MAX_CODE_POINTS, State
 from traitbase.domain.operations import Reason
 from traitbase.domain.updates import BATCH_MAX_ITEMS, DISTINCT_ID_MAX_CODE_POINTS, Operation, message_of
-from traitbase.domain.values import Kind
 
 
 def _ref(schema: str) -> dict[str, str]:
@@ -26,12 +25,6 @@ _SUMMARIES = {
     Operation.UNSET: "Unset properties",
 }
 
-_NAME = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": NAME_MAX_CODE_POINTS,
-    "pattern": r"^[^$\u0000-\u001f\u007f-\u009f]",
-}
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 _LIST = {"type": "array", "items": _SCALAR}
 _EXAMPLES: dict[Operation, Any] = {
@@ -61,7 +54,6 @@ _IDEMPOTENCY = {
     "description": "within 24 hours the same key and body give the first answer again and apply nothing",
 }
 
-_TIME = {"type": "string", "format": "date-time", "description": "UTC"}
 _OPERATION = {"enum": [operation.value for operation in Operation]}
 
 
@@ -115,25 +107,12 @@ SCHEMAS: dict[str, Any] = {
             },
             "description": "name and value; numbers are exact, dates as they were sent",
         },
-        created_at=_TIME,
-        updated_at=_TIME,
-    ),
-    "Definitions": _object(
-        items={
-            "type": "array",
-            "items": _object(
-                name={"type": "string"},
-                type={"enum": [kind.value for kind in Kind]},
-                state={"enum": [state.value for state in State]},
-                first_seen_at=_TIME,
-                first_seen_in={"type": "string", "description": "the request (or `import`) whose value it came with"},
-            ),
-        },
-        next_cursor={"type": ["string", "null"]},
+        created_at=TIME,
+        updated_at=TIME,
     ),
     "Receipt": _object(
         request_id={"type": "string", "format": "uuid"},
-        received_at=_TIME,
+        received_at=TIME,
         items={
             "type": "array",
             "items": _object(
@@ -151,12 +130,19 @@ SCHEMAS: dict[str, Any] = {
             ),
         },
     ),
+    **DEFINITION_SCHEMAS,
 }
 
 
 def good_answer(description: str, schema: str) -> dict[str, Any]:
     """Return the description of a 200 with one of the shared schemas."""
     return {"description": description, "content": {"application/json": {"schema": _ref(schema)}}}
+
+
+def body_of(schema: str, example: Any) -> dict[str, Any]:
+    """Return the description of a JSON body with one of the shared schemas."""
+    content = {"application/json": {"schema": _ref(schema), "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def error_answer(description: str, example: str) -> dict[str, Any]:
@@ -233,10 +219,10 @@ def _distinct_id_schema() -> dict[str, Any]:
 
 def _payload_schema(operation: Operation) -> dict[str, Any]:
     if operation is Operation.UNSET:
-        return {"type": "array", "minItems": 1, "items": _NAME}
+        return {"type": "array", "minItems": 1, "items": PROPERTY_NAME}
     takes_lists = operation in (Operation.SET, Operation.ONCE)
     value = {"anyOf": [_SCALAR, _LIST]} if takes_lists else _SCALAR
-    return {"type": "object", "minProperties": 1, "propertyNames": _NAME, "additionalProperties": value}
+    return {"type": "object", "minProperties": 1, "propertyNames": PROPERTY_NAME, "additionalProperties": value}
 
 
 def _single_schema(operation: Operation) -> dict[str, Any]:

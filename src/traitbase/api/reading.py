@@ -1,18 +1,16 @@
-"""The routes that read: a profile, the property definitions, a receipt."""
+"""The routes that read: a profile, a receipt."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from traitbase.api import wire
 from traitbase.api.auth import Gate
 from traitbase.api.openapi import COMMON_ERRORS, error_answer, good_answer
-from traitbase.domain.errors import Fault, InvalidInput, NotFound
+from traitbase.domain.errors import NotFound
 from traitbase.domain.keys import ApiKey, Scope
 from traitbase.domain.spaces import Environment, Space
 from traitbase.services.ports import Store
@@ -20,7 +18,6 @@ from traitbase.services.profiles import get_profile
 from traitbase.services.receipts import find_receipt
 
 _BASE = "/v1/{WSID}/{version}"
-_PAGE_MAX = 5_000
 
 WorkspaceId = Annotated[str, Path(alias="WSID", description="the workspace's id")]
 Version = Annotated[Environment, Path(description="the environment")]
@@ -46,30 +43,6 @@ def reading_routes(store: Store, gate: Gate) -> APIRouter:
         admit(gate, request, space, needed=Scope.READ)
         profile = get_profile(store, space, _distinct_id_in(request) or distinct_id)
         return _json(wire.profile_answer(space, profile))
-
-    @router.get(
-        f"{_BASE}/properties",
-        tags=["properties"],
-        summary="The property definitions, in order of name",
-        responses=_answers(
-            {"200": good_answer("a page", "Definitions"), "400": error_answer("a cursor that is none", "cursor: …")}
-        ),
-    )
-    def list_definitions(
-        request: Request,
-        workspace_id: WorkspaceId,
-        version: Version,
-        limit: Annotated[int, Query(ge=1, le=_PAGE_MAX, description="items a page")] = 1_000,
-        cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
-    ) -> Response:
-        space = Space(workspace_id, version.value)
-        admit(gate, request, space, needed=Scope.READ)
-        _, rows = store.get_definitions(space)
-        after = None if cursor is None else _name_in(cursor)
-        rest = [row for row in rows if after is None or row.name > after]
-        page = rest[:limit]
-        more = _cursor_after(page[-1].name) if len(rest) > limit else None
-        return _json({"items": [wire.definition_answer(row) for row in page], "next_cursor": more})
 
     @router.get(
         f"{_BASE}/requests/{{request_id}}",
@@ -121,15 +94,3 @@ def _distinct_id_in(request: Request) -> str | None:
     segments = raw.split(b"?")[0].decode("latin-1").split("/", 5)
     text = segments[5] if len(segments) == 6 else ""
     return unquote(text)
-
-
-def _cursor_after(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode()
-
-
-def _name_in(cursor: str) -> str:
-    try:
-        return base64.b64decode(cursor.encode(), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeError, ValueError) as error:
-        message = "expected the next_cursor of an answer, unchanged"
-        raise InvalidInput(f"cursor: {message}", faults=(Fault("cursor", message),)) from error

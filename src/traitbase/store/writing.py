@@ -22,6 +22,7 @@ from traitbase.services.ports import (
     EditedRow,
     IdempotencyRow,
     IgnoredRow,
+    KeptAsideRow,
     ProfileRow,
     SeenRow,
     WriteSet,
@@ -33,6 +34,7 @@ from traitbase.store.tables import (
     definition_revisions,
     idempotency_keys,
     ignored_values,
+    kept_aside,
     profiles,
     property_definitions,
 )
@@ -173,6 +175,14 @@ class Statements:
 
         columns = [profiles.c[name] for name in ProfileRow._fields]
         self._find_profiles = self._compile(sa.select(*columns).where(within_bound(profiles), is_named))
+        having = [
+            profiles.c.distinct_id > sa.bindparam("after"),
+            profiles.c.alias_of.is_(None),
+            database.contains(profiles.c.document, sa.bindparam("text")),
+        ]
+        query = sa.select(*columns).where(within_bound(profiles), *having).order_by(profiles.c.distinct_id)
+        query = query.limit(sa.bindparam("limit", type_=sa.Integer)).offset(sa.literal_column("0"))
+        self._find_having = self._compile(query)
         columns = [profiles.c[name] for name in ("distinct_id", "profile_id", "revision")]
         self._find_revisions = self._compile(sa.select(*columns).where(within_bound(profiles), is_named))
         columns = [idempotency_keys.c[name] for name in IdempotencyRow._fields]
@@ -258,6 +268,16 @@ class Statements:
         self._update_edited = self._compile(sa.update(profiles).values(whole).where(*key, *is_as_stored))
         insert = database.insert(ignored_values).on_conflict_do_nothing()
         self._add_ignored_values = _ManyRows(self._compile_insert(insert, IgnoredRow._fields))
+        upsert = database.insert(kept_aside)
+        self._put_kept_aside = _ManyRows(
+            self._compile_insert(
+                upsert.on_conflict_do_update(
+                    index_elements=list(kept_aside.primary_key.columns),
+                    set_={name: upsert.excluded[name] for name in ("value", "request_id", "kept_at_us")},
+                ),
+                [column.name for column in kept_aside.columns],
+            )
+        )
         counted = (
             sa.update(property_definitions)
             .values(
@@ -288,6 +308,10 @@ class Statements:
         """Insert ignored values."""
         self._add_ignored_values.execute(connection, rows)
 
+    def put_kept_aside(self, connection: Connection, rows: Sequence[KeptAsideRow]) -> None:
+        """Insert or replace rows of values kept aside."""
+        self._put_kept_aside.execute(connection, rows)
+
     def count_usage(self, connection: Connection, rows: WriteSet) -> None:
         """Add to the numbers of profiles that have a property, and of its ignored values."""
         for space in rows.having.keys() | rows.ignored_counts.keys():
@@ -305,6 +329,10 @@ class Statements:
         workspace_id, environment, distinct_ids = values
         parameters = (workspace_id, environment, self._pass_list(distinct_ids))
         return _run(connection, self._find_profiles, parameters).fetchall()
+
+    def find_having(self, connection: Connection, values: tuple[str, str, str, str, int]) -> Any:
+        """Return rows of ProfileRow in order: of a space, behind an id, with a text in the document, so many."""
+        return _run(connection, self._find_having, values).fetchall()
 
     def find_revisions(self, connection: Connection, values: tuple[str, str, Sequence[str]]) -> Any:
         """Return distinct_id, profile_id and revision of those of the profiles that exist."""
