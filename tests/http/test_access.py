@@ -7,11 +7,28 @@ import time
 import pytest
 
 from support.server import run_cli, run_json
+from traitbase import bootstrap
+from traitbase.domain.keys import Reach, Scope
+from traitbase.services.workspaces import create_api_key
 
 UNAUTHENTICATED = {"status": "error", "_message": "Invalid API details"}
 SET = {"distinct_id": "u", "$set": {"a": 1}}
 WRITES = ["set", "set-once", "numerical-add", "list-append", "list-remove", "unset", "batch"]
-READS = ["profiles/u", "properties", "requests/00000000-0000-0000-0000-000000000000"]
+READS = [
+    "profiles/u",
+    "properties",
+    "properties/a",
+    "properties/a/ignored",
+    "properties/a/kept-aside",
+    "requests/00000000-0000-0000-0000-000000000000",
+]
+ADMINISTERS = [
+    ("POST", "properties", {"name": "a", "type": "number"}),
+    ("PATCH", "properties/a", {"archived": True}),
+    ("PATCH", "properties/a?dry_run=true", {"type": "string"}),
+    ("POST", "properties/a/replay", None),
+    ("DELETE", "properties/a?confirm=a", None),
+]
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +47,18 @@ def strangers(data, cast):
         "another workspace's": cast.cy,
         "another environment's": key("--workspace", "north", "--environment", "test")["api_key"],
         "revoked": revoked["api_key"],
+        "expired": _expired_key(data),
         "from another address": key("--workspace", "north", "--allow", "10.0.0.0/8")["api_key"],
         "digest": "0" * 64,
     }
+
+
+def _expired_key(data) -> str:
+    store = bootstrap.open_store(data)
+    options = {"workspace_id": "north", "reach": Reach.BOTH, "scope": Scope.ADMIN, "name": ""}
+    made = create_api_key(store, **options, at_us=1, expires_at_us=2)
+    store.close()
+    return made.secret
 
 
 STRANGERS = (
@@ -59,6 +85,36 @@ def test_it_takes_no_update_from(server, strangers, who, endpoint):
 def test_it_shows_nothing_to(server, strangers, who, path):
     answer = server.client(strangers[who], "north").get(path)
     assert (answer.status, answer.json) == (401, UNAUTHENTICATED)
+
+
+@pytest.mark.parametrize("who", [*STRANGERS, "expired"])
+@pytest.mark.parametrize("call", ADMINISTERS, ids=lambda call: f"{call[0]} {call[1]}")
+def test_it_changes_no_definition_for(server, strangers, who, call):
+    method, path, body = call
+    client = server.client(strangers[who], "north")
+    for sent in (body, b"{", None):  # who may not come in does not hear what is wrong with the body either
+        answer = client.call(method, f"{client.base}/{path}", sent)
+        assert (answer.status, answer.json) == (401, UNAUTHENTICATED)
+
+
+@pytest.mark.parametrize("scope", ["read", "ingest"])
+@pytest.mark.parametrize("call", ADMINISTERS, ids=lambda call: f"{call[0]} {call[1]}")
+def test_it_changes_no_definition_for_a_key_that_may_only(server, cast, scope, call):
+    method, path, body = call
+    client = server.client({"read": cast.bo, "ingest": cast.ian}[scope], "north")
+    answer = client.call(method, f"{client.base}/{path}", body)
+    message = f"this API key has the scope '{scope}', and this call needs 'admin'"
+    assert (answer.status, answer.json["_message"]) == (403, message)
+
+
+def test_it_keeps_the_definitions_of_live_and_test_and_of_workspaces_apart(server, cast):
+    live, test = server.client(cast.ada, "north"), server.client(cast.ada, "north", "test")
+    south = server.client(cast.cy, "south")
+    for client in (live, test, south):
+        client.post("set", {"distinct_id": "u", "$set": {"own": "1"}})
+    live.call("PATCH", f"{live.base}/properties/own", {"type": "number"})
+    test.call("DELETE", f"{test.base}/properties/own?confirm=own")
+    assert [client.properties_of("u").get("own") for client in (live, test, south)] == [1, None, "1"]
 
 
 def test_it_gives_away_no_workspace(server, cast):
@@ -88,7 +144,7 @@ def test_it_takes_no_update_from_a_key_that_may_only_read(server, cast, endpoint
     assert answer.json["_message"] == "this API key has the scope 'read', and this call needs 'ingest' or 'admin'"
 
 
-@pytest.mark.parametrize("path", READS[:2])
+@pytest.mark.parametrize("path", READS[:-1])
 def test_it_shows_no_data_to_a_key_that_may_only_ingest(server, cast, path):
     assert server.client(cast.ian, "north").get(path).status == 403
 
@@ -144,5 +200,5 @@ def test_it_answers_405_for_wrong_methods(server, cast, method, endpoint):
 
 def test_it_answers_405_for_wrong_methods_of_reading_routes(server, cast):
     client = server.client(cast.ada, "north")
-    answer = client.call("POST", f"{client.base}/properties", {})
+    answer = client.call("POST", f"{client.base}/requests/x", {})
     assert (answer.status, answer.headers["allow"], answer.json["status"]) == (405, "GET", "error")

@@ -117,9 +117,10 @@ DEFINITION_SCHEMAS: dict[str, Any] = {
             }
         ),
         replayable={**_COUNT, "description": "ignored values that a replay looks at"},
-        replay=_or_null(_ref("Replayed")),
+        replay=_or_null(_ref("Replay")),
     ),
-    "Replayed": _object(
+    "Replay": _object(
+        request_id={**_REQUEST_ID, "description": "its receipt lists what was applied"},
         applied=_COUNT,
         superseded={**_COUNT, "description": "left out: the property was written later"},
         still_ignored={"type": "object", "additionalProperties": _COUNT, "description": "how many, by reason"},
@@ -131,9 +132,4 @@ DEFINITION_SCHEMAS: dict[str, Any] = {
         kept_aside=_COUNT,
         ignored=_COUNT,
     ),
-}
-DEFINITION_SCHEMAS["Replay"] = {
-    "type": "object",
-    "required": ["request_id", *DEFINITION_SCHEMAS["Replayed"]["required"]],
-    "properties": {"request_id": _REQUEST_ID, **DEFINITION_SCHEMAS["Replayed"]["properties"]},
 }

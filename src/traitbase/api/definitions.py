@@ -146,9 +146,7 @@ def _add_changes(router: APIRouter, parts: DefinitionParts) -> None:
         responses=_answers({"200": good_answer("done", "Replay"), **_NO_PROPERTY}),
     )
     def replay_one(*, caller: _Caller = admin, name: str) -> Response:
-        asked = _asked(parts, caller)
-        done = replay(store, caller.space, name, asked)
-        return _json({"request_id": asked.request_id, **wire.replayed_answer(done)})
+        return _json(_replay(parts, caller, name))
 
     @router.patch(
         _ONE,
@@ -176,7 +174,7 @@ def _add_changes(router: APIRouter, parts: DefinitionParts) -> None:
         asked = _asked(parts, caller)
         change = Redefinition(sent.description, _or_none(sent.archived), _or_none(sent.type))
         done = redefine(store, caller.space, name, change, asked=asked, dry_run=dry_run)
-        replayed = replay(store, caller.space, name, asked) if sent.replay and not dry_run else None
+        replayed = _replay(parts, caller, name) if sent.replay and not dry_run else None
         view = get_definition(store, caller.space, name)
         if dry_run:
             view = view._replace(row=done.definition)
@@ -186,7 +184,7 @@ def _add_changes(router: APIRouter, parts: DefinitionParts) -> None:
             "property": wire.definition_answer(view),
             "retype": None if done.retyped is None else wire.retyped_answer(done.retyped, done.definition.kind),
             "replayable": done.replayable,
-            "replay": None if replayed is None else wire.replayed_answer(replayed),
+            "replay": replayed,
         }
         return _json(answer)
 
@@ -245,6 +243,13 @@ async def _body(request: Request) -> bytes:
 
 
 Body = Annotated[bytes, Depends(_body)]
+
+
+def _replay(parts: DefinitionParts, caller: _Caller, name: str) -> dict[str, Any]:
+    """Replay under a request id of its own: the receipt lists what was applied."""
+    asked = _asked(parts, caller)
+    done = replay(parts.store, caller.space, name, asked)
+    return {"request_id": asked.request_id, **wire.replayed_answer(done)}
 
 
 def _asked(parts: DefinitionParts, caller: _Caller) -> Asked:
