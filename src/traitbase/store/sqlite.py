@@ -78,12 +78,14 @@ class SqliteDatabase:
             if not self.begin(connection, wait_seconds=wait_seconds):
                 message = f"the database was held by another writer for {wait_seconds:g} s; try again"
                 raise Refused(message, code="store_unavailable")
+            # The driver's transaction: SQLAlchemy only ends one if a statement went through it.
+            driver = _driver_connection(connection)
             try:
                 yield connection
             except BaseException:
-                connection.rollback()
+                driver.rollback()
                 raise
-            connection.commit()
+            driver.commit()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
