@@ -9,7 +9,7 @@ import typer
 
 from traitbase.bootstrap import open_store
 from traitbase.services.ports import Store
-from traitbase.settings import load_settings
+from traitbase.settings import Settings, load_settings
 
 Data = Annotated[
     Path | None,
@@ -22,4 +22,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for
 
 def store_in(data: Path | None) -> Store:
     """Open the store in the folder that the command names, or the one that the settings name."""
-    return open_store(load_settings(data=data).data)
+    return open_store(settings_for(data).data)
+
+
+def settings_for(data: Path | None) -> Settings:
+    """Return the settings, of the folder that the command names or the one that they name themselves."""
+    return load_settings(data=data)
