@@ -80,7 +80,7 @@ def _add_lists(router: APIRouter, parts: DefinitionParts) -> None:
         summary="The property definitions, in order of name",
         responses=_answers({"200": good_answer("a page", "Definitions"), **_NO_CURSOR}),
     )
-    def list_all(*, caller: _Caller = reader, limit: Limit = 1_000, cursor: Cursor = None) -> Response:
+    def list_properties(*, caller: _Caller = reader, limit: Limit = 1_000, cursor: Cursor = None) -> Response:
         after = None if cursor is None else place_in(cursor, tuple[str])[0]
         views, more = list_definitions(store, caller.space, after=after, limit=limit)
         return _page([wire.definition_answer(view) for view in views], (views[-1].row.name,) if more else None)
@@ -90,7 +90,9 @@ def _add_lists(router: APIRouter, parts: DefinitionParts) -> None:
         summary="Values of a property that were ignored in the last days, the newest first",
         responses=_answers({"200": good_answer("a page", "IgnoredValues"), **_NO_CURSOR, **_NO_PROPERTY}),
     )
-    def list_ignored(*, caller: _Caller = reader, name: str, limit: SubLimit = 100, cursor: Cursor = None) -> Response:
+    def list_ignored_values(
+        *, caller: _Caller = reader, name: str, limit: SubLimit = 100, cursor: Cursor = None
+    ) -> Response:
         before = None if cursor is None else place_in(cursor, tuple[str, int, str])
         get_definition(store, caller.space, name)
         rows = store.find_ignored_values(caller.space, name, before=before, limit=limit + 1)
@@ -103,7 +105,7 @@ def _add_lists(router: APIRouter, parts: DefinitionParts) -> None:
         summary="Values that the property's type could not hold, by distinct_id",
         responses=_answers({"200": good_answer("a page", "KeptAside"), **_NO_CURSOR, **_NO_PROPERTY}),
     )
-    def list_kept_aside(
+    def list_values_kept_aside(
         *, caller: _Caller = reader, name: str, limit: SubLimit = 100, cursor: Cursor = None
     ) -> Response:
         after = "" if cursor is None else place_in(cursor, tuple[str])[0]
@@ -133,7 +135,7 @@ def _add_changes(router: APIRouter, parts: DefinitionParts) -> None:
             }
         ),
     )
-    def declare_one(*, caller: _Caller = admin, body: Body) -> Response:
+    def declare_property(*, caller: _Caller = admin, body: Body) -> Response:
         sent = _read(body, _Declaration)
         asked = _asked(parts, caller)
         row, is_new = declare(store, caller.space, sent.name, sent.type, description=sent.description, asked=asked)
@@ -145,7 +147,7 @@ def _add_changes(router: APIRouter, parts: DefinitionParts) -> None:
         summary="Apply ignored values of a property after all, in the order in which they came",
         responses=_answers({"200": good_answer("done", "Replay"), **_NO_PROPERTY}),
     )
-    def replay_one(*, caller: _Caller = admin, name: str) -> Response:
+    def replay_property(*, caller: _Caller = admin, name: str) -> Response:
         return _json(_replay(parts, caller, name))
 
     @router.patch(
@@ -161,7 +163,7 @@ def _add_changes(router: APIRouter, parts: DefinitionParts) -> None:
             }
         ),
     )
-    def change_one(
+    def change_property(
         *,
         caller: _Caller = admin,
         name: str,
@@ -199,7 +201,7 @@ def _add_one(router: APIRouter, parts: DefinitionParts) -> None:
         summary="A property definition",
         responses=_answers({"200": good_answer("the definition", "Definition"), **_NO_PROPERTY}),
     )
-    def read_one(*, caller: _Caller = reader, name: str) -> Response:
+    def read_property(*, caller: _Caller = reader, name: str) -> Response:
         return _json(wire.definition_answer(get_definition(store, caller.space, name)))
 
     @router.delete(
@@ -214,7 +216,7 @@ def _add_one(router: APIRouter, parts: DefinitionParts) -> None:
             }
         ),
     )
-    def delete_one(
+    def delete_property(
         *,
         caller: _Caller = admin,
         name: str,
