@@ -206,13 +206,15 @@ def test_it_says_what_is_wrong_with_a_declaration(client, body, path):
     assert client.get("properties").json["items"] == []
 
 
-def test_it_declares_no_more_than_the_limit(client):
+def test_it_declares_no_more_than_the_limit_until_one_is_deleted(client):
     for start in range(0, 5_000, 1_000):
         put(client, "u" + str(start), **{f"p{number}": 1 for number in range(start, start + 1_000)})
     answer = declare(client, {"name": "one more", "type": "number"})
     assert answer.status == 409
     assert "5,000" in answer.json["_message"]
     assert declare(client, {"name": "p1", "type": "number"}).status == 200
+    assert delete(client, "p2", "p2").status == 200
+    assert declare(client, {"name": "one more", "type": "number"}).status == 201
 
 
 def test_it_takes_a_compressed_body_and_refuses_an_unknown_encoding(client):

@@ -29,7 +29,7 @@ _GROUP_BYTES_MAX = 16 * 1024 * 1024
 _WORTH_PREPARING_AHEAD = 256
 _STAGED_ON_LOOP_MAX = 128
 _LOOP_HELD_SECONDS_MAX = 0.002
-# A retype of a million profiles holds the storage for about half a minute; until then the queue fills, and answers 503.
+# A retype of a million profiles holds the storage for 30 to 45 s; meanwhile the queue fills, and then answers 503.
 _LOCK_PATIENCE_SECONDS = 60.0
 _RACES_LOST_MAX = 200
 

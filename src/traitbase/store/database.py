@@ -38,6 +38,9 @@ class Database(Protocol):
     def make_roomy(self, connection: Connection) -> None:
         """Prepare a connection that a writer keeps."""
 
+    def make_small(self, connection: Connection) -> None:
+        """Take that back, before the connection goes home to the pool."""
+
     def insert(self, table: sa.Table) -> Any:  # each dialect has an Insert of its own
         """Return the dialect's INSERT, which knows ON CONFLICT."""
 

@@ -35,7 +35,10 @@ class RewritingQueries:
         """Begin a rewriting: all of it is durable at the end of the block, or nothing."""
         with self._database.writing(wait_seconds=wait_seconds) as connection:
             self._database.make_roomy(connection)
-            yield SqlRewriting(self._database, self._compiled, connection, space)
+            try:
+                yield SqlRewriting(self._database, self._compiled, connection, space)
+            finally:
+                self._database.make_small(connection)
 
     @contextmanager
     def rehearsing(self, space: Space) -> Iterator[Rewriting]:

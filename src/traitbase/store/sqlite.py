@@ -142,6 +142,10 @@ class SqliteDatabase:
         """Prepare a connection that a writer keeps: a larger cache of pages."""
         _driver_connection(connection).execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
 
+    def make_small(self, connection: Connection) -> None:
+        """Take that back: its pages are given free, those that are not written yet with the commit."""
+        _driver_connection(connection).execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
+
     def insert(self, table: sa.Table) -> Any:  # the dialect's own Insert
         """Return SQLite's INSERT, which knows ON CONFLICT."""
         return dialect.insert(table)
