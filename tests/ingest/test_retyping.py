@@ -11,9 +11,10 @@ import pytest
 from ingest.submitting import NOW_US, exhaust, ignored_in, properties_in, run, sent
 from store.backends import LIVE, TEST
 from traitbase.domain.definitions import State
+from traitbase.domain.edits import Erase, Merge
 from traitbase.domain.errors import Conflict, NotFound
 from traitbase.domain.values import Kind, decode_properties
-from traitbase.services.ingest import Group
+from traitbase.services.ingest import Group, Submission
 from traitbase.services.redefining import Redefinition, delete, redefine
 from traitbase.services.replaying import VALUE_NOT_KEPT, Origin, Replayed, origin_of, replay
 from traitbase.services.retyping import Asked, Retyped, Sample, values_of
@@ -333,6 +334,46 @@ def test_it_keeps_the_order_over_several_replays(store, ingest, first_fits):
     done = replay(store, LIVE, "p", asked("s4"))
     assert (done.applied, done.superseded) == ((1, 0) if first_fits else (0, 1))
     assert properties_in(store) == {"p": "x" if first_fits else "2"}
+
+
+def merge(ingest, source, target, request_id):
+    edit = Merge(source, target)
+    submission = Submission(LIVE, (), request_id, NOW_US, "key_1", edit=edit)
+    ingest.run([submission], wait_seconds=10)
+    assert submission.outcome == request_id
+
+
+def test_it_applies_to_whom_an_id_leads_by_now(store, ingest):
+    put(ingest, "w", True, request_id="r1")
+    put(ingest, "anonymous", "x", request_id="r2")
+    run(ingest, sent(("known", {"$set": {"q": 1}}), request_id="r3"))
+    merge(ingest, "anonymous", "known", "r4")
+    retype(store, STRING)
+    assert replay(store, LIVE, "p", asked("s1")).applied == 1
+    assert properties_in(store, "known") == {"q": 1, "p": "x"}
+    assert definition_in(store).profiles == 2
+
+
+@pytest.mark.parametrize("later", ["known", "anonymous"])
+def test_it_sees_what_was_written_later_under_any_id_of_a_person(store, ingest, later):
+    put(ingest, "w", 1, request_id="r1")
+    put(ingest, "anonymous", "x", request_id="r2")
+    put(ingest, later, 5, request_id="r3")
+    run(ingest, sent(("known", {"$set": {"q": 1}}), request_id="r4"))
+    merge(ingest, "anonymous", "known", "r5")
+    retype(store, STRING)
+    assert replay(store, LIVE, "p", asked("s1")).superseded == 1
+    assert properties_in(store, "known") == {"p": "5", "q": 1}
+
+
+def test_it_brings_nobody_back_who_was_erased(store, ingest):
+    put(ingest, "w", 1, request_id="r1")
+    put(ingest, "u", "x", request_id="r2")
+    submission = Submission(LIVE, (), "r3", NOW_US, "key_1", edit=Erase(("u",)))
+    ingest.run([submission], wait_seconds=10)
+    retype(store, STRING)
+    assert replay(store, LIVE, "p", asked("s1")) == Replayed()
+    assert properties_in(store) is None
 
 
 def test_it_says_whose_operation_it_applied(store, ingest):
