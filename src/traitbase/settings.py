@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     queue_updates: int = Field(20_000, ge=1, description="updates that may wait to be written; 503 beyond")
     queue_bytes: int = Field(64 * 1024 * 1024, ge=1024, description="bytes of bodies that may wait; 503 beyond")
     receipt_days: float = Field(7, ge=1, le=3650, description="how long receipts are kept; at least the day of replays")
+    ignored_days: float = Field(7, ge=0, le=3650, description="how long values that were ignored are kept")
     history_days: float = Field(30, ge=0, le=3650, description="how long a profile's history is kept; 0: none is")
     proxies: str = Field("", description="addresses or networks, with commas, whose X-Forwarded-For is believed")
     base_path: str = Field("", description="where the API is also found, beside /, such as /compat/fyno")

@@ -7,8 +7,11 @@ import itertools
 import pytest
 
 from support.raw import Line
-from support.server import Cast, Client, Server, make_cast, run_json, serving
+from support.server import Cast, Client, Server, make_cast, serving
 from support.strangers import make_strangers
+from traitbase import bootstrap
+from traitbase.domain.keys import Reach, Scope
+from traitbase.services.workspaces import create_api_key, create_workspace
 
 
 @pytest.fixture(scope="session")
@@ -38,13 +41,20 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def keys_of_fresh_workspaces(data):
-    def make() -> tuple[str, str]:
-        workspace_id = f"fresh{next(_numbers)}"
-        run_json("workspace", "create", "Fresh", "--id", workspace_id, data=data)
-        return workspace_id, run_json("keys", "create", "--workspace", workspace_id, data=data)["api_key"]
+def keys_of_fresh_workspaces(server):
+    """Makes workspaces beside the running server, as the command line does, but without starting a process for each."""
+    store = bootstrap.open_store(server.data)
 
-    return make
+    def make() -> tuple[str, str]:
+        workspace_id, at_us = f"fresh{next(_numbers)}", bootstrap.now_us()
+        create_workspace(store, name="Fresh", workspace_id=workspace_id, timezone="UTC", at_us=at_us)
+        made = create_api_key(
+            store, workspace_id=workspace_id, reach=Reach.BOTH, scope=Scope.ADMIN, name="", at_us=at_us
+        )
+        return workspace_id, made.secret
+
+    yield make
+    store.close()
 
 
 @pytest.fixture

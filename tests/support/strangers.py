@@ -12,6 +12,8 @@ from traitbase.services.workspaces import create_api_key, revoke_api_key
 STRANGERS = (
     "nobody",
     "somebody with garbage",
+    "somebody with letters that are not ASCII",
+    "somebody who read a digest",
     "another workspace's owner",
     "an owner of the other environment",
     "somebody whose key expired",
@@ -38,6 +40,8 @@ def make_strangers(data: Path, cast: Cast) -> dict[str, str | None]:
     keys = (
         None,
         "tb_x",
+        "é",
+        "0" * 64,
         cast.cy,
         make(Reach.TEST),
         make(expires_at_us=now_us - 1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 
 import traitbase
 from traitbase.api.auth import Gate
+from traitbase.api.definitions import DefinitionParts, definition_routes
 from traitbase.api.editing import Edits
 from traitbase.api.errors import answer_to
 from traitbase.api.metrics import Metrics, exposition
@@ -43,6 +45,7 @@ _TIDY_SECONDS = 0.5
 _KEY_USES_SECONDS = 15.0
 _FORGET_SECONDS = 60.0
 _FORGET_ROWS = 500
+_IGNORED_KEPT_A_PROPERTY = 10_000
 _DAY_US = 86_400_000_000
 
 _log = structlog.get_logger()
@@ -61,6 +64,7 @@ class AppParts:
     queue_updates: int = 20_000
     queue_bytes: int = 64 * 1024 * 1024
     receipt_days: float = 7
+    ignored_days: float = 7
     history_days: float = 30
     base_path: str = ""
 
@@ -128,6 +132,7 @@ class TraitbaseApp:
         profiles = ProfileParts(parts.store, self._gate, self._edits, parts.now_us, parts.history_days)
         routers = (
             reading_routes(parts.store, self._gate),
+            self._definition_routes(),
             profile_routes(profiles),
             suppression_routes(parts.store, self._gate, now_us=parts.now_us, new_id=parts.new_profile_id),
             subscription_routes(parts.store, self._gate, self._edits, now_us=parts.now_us),
@@ -146,6 +151,13 @@ class TraitbaseApp:
 
         app.openapi = openapi  # type: ignore[method-assign]  # the framework's documented way to extend it
         return app
+
+    def _definition_routes(self) -> APIRouter:
+        parts = self._parts
+        keeps_history = parts.history_days > 0
+        return definition_routes(
+            DefinitionParts(parts.store, self._gate, parts.now_us, parts.new_request_id, keeps_history=keeps_history)
+        )
 
     def _add_operation_routes(self, app: FastAPI) -> None:
         @app.get("/healthz", include_in_schema=False)
@@ -179,6 +191,7 @@ class TraitbaseApp:
             asyncio.create_task(_every(_KEY_USES_SECONDS, self._gate.note_uses)),
             asyncio.create_task(_every(_FORGET_SECONDS, self._forget_requests)),
             asyncio.create_task(_every(_FORGET_SECONDS, self._forget_suppressions)),
+            asyncio.create_task(_every(_FORGET_SECONDS, self._forget_ignored_values)),
         ]
         try:
             yield
@@ -202,6 +215,18 @@ class TraitbaseApp:
 
     def _forget_suppressions(self) -> None:
         while forget_expired(self._parts.store, now_us=self._parts.now_us(), at_most=_FORGET_ROWS) == _FORGET_ROWS:
+            pass
+
+    def _forget_ignored_values(self) -> None:
+        # Not longer than receipts: a replay looks at the changes that came later.
+        days = min(self._parts.ignored_days, self._parts.receipt_days)
+        forget = functools.partial(
+            self._parts.store.forget_ignored_values,
+            received_before_us=self._parts.now_us() - int(days * _DAY_US),
+            kept_a_property=_IGNORED_KEPT_A_PROPERTY,
+            at_most=_FORGET_ROWS,
+        )
+        while forget() == _FORGET_ROWS:
             pass
 
 

@@ -16,6 +16,7 @@ UNAUTHENTICATED = "Invalid API details"
 _REFUSALS = {
     "unauthenticated": HTTPStatus.UNAUTHORIZED,
     "insufficient_scope": HTTPStatus.FORBIDDEN,
+    "too_many_properties": HTTPStatus.CONFLICT,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unsupported_encoding": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }

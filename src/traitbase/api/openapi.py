@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from traitbase.api.definition_schemas import DEFINITION_SCHEMAS, PROPERTY_NAME, TIME
 from traitbase.api.properties import BATCH_ENDPOINT, SINGLE_ENDPOINTS
-from traitbase.domain.definitions import NAME_MAX_CODE_POINTS, State
 from traitbase.domain.operations import Reason
 from traitbase.domain.updates import BATCH_MAX_ITEMS, DISTINCT_ID_MAX_CODE_POINTS, Operation, message_of
-from traitbase.domain.values import Kind
 
 
 def _ref(schema: str) -> dict[str, str]:
@@ -26,12 +25,6 @@ _SUMMARIES = {
     Operation.UNSET: "Unset properties",
 }
 
-NAME_SCHEMA = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": NAME_MAX_CODE_POINTS,
-    "pattern": r"^[^$\u0000-\u001f\u007f-\u009f]",
-}
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 _LIST = {"type": "array", "items": _SCALAR}
 _EXAMPLES: dict[Operation, Any] = {
@@ -61,7 +54,6 @@ IDEMPOTENCY = {
     "description": "within 24 hours the same key and body give the first answer again and apply nothing",
 }
 
-_TIME = {"type": "string", "format": "date-time", "description": "UTC"}
 _OPERATION = {"enum": [operation.value for operation in Operation]}
 
 
@@ -106,8 +98,8 @@ _PROFILE = _object(
     },
     id_list={"type": "array", "items": {"type": "string"}, "description": "profile_ids merged into this one"},
     aliases={"type": "array", "items": {"type": "string"}, "description": "distinct_ids that lead to this profile"},
-    created_at=_TIME,
-    updated_at=_TIME,
+    created_at=TIME,
+    updated_at=TIME,
 )
 
 SCHEMAS: dict[str, Any] = {
@@ -169,7 +161,7 @@ SCHEMAS: dict[str, Any] = {
             "type": "array",
             "items": _object(
                 request_id={"type": "string"},
-                at=_TIME,
+                at=TIME,
                 key_id={"type": "string", "description": "the key that was used"},
                 action={"type": "string", "description": "`properties`, `create`, `update`, `merge`, …"},
                 distinct_id={"type": "string", "description": "the id that was used, maybe an alias by now"},
@@ -191,22 +183,9 @@ SCHEMAS: dict[str, Any] = {
         },
         next_cursor={"type": ["string", "null"]},
     ),
-    "Definitions": _object(
-        items={
-            "type": "array",
-            "items": _object(
-                name={"type": "string"},
-                type={"enum": [kind.value for kind in Kind]},
-                state={"enum": [state.value for state in State]},
-                first_seen_at=_TIME,
-                first_seen_in={"type": "string", "description": "the request (or `import`) whose value it came with"},
-            ),
-        },
-        next_cursor={"type": ["string", "null"]},
-    ),
     "Receipt": _object(
         request_id={"type": "string", "format": "uuid"},
-        received_at=_TIME,
+        received_at=TIME,
         items={
             "type": "array",
             "items": _object(
@@ -224,12 +203,19 @@ SCHEMAS: dict[str, Any] = {
             ),
         },
     ),
+    **DEFINITION_SCHEMAS,
 }
 
 
 def good_answer(description: str, schema: str) -> dict[str, Any]:
     """Return the description of a 200 with one of the shared schemas."""
     return {"description": description, "content": {"application/json": {"schema": _ref(schema)}}}
+
+
+def body_of(schema: str, example: Any) -> dict[str, Any]:
+    """Return the description of a JSON body with one of the shared schemas."""
+    content = {"application/json": {"schema": _ref(schema), "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def error_answer(description: str, example: str) -> dict[str, Any]:
@@ -336,10 +322,10 @@ def _distinct_id_schema() -> dict[str, Any]:
 def payload_schema(operation: Operation) -> dict[str, Any]:
     """Return the schema of what an operation takes."""
     if operation is Operation.UNSET:
-        return {"type": "array", "minItems": 1, "items": NAME_SCHEMA}
+        return {"type": "array", "minItems": 1, "items": PROPERTY_NAME}
     takes_lists = operation in (Operation.SET, Operation.ONCE)
     value = {"anyOf": [_SCALAR, _LIST]} if takes_lists else _SCALAR
-    return {"type": "object", "minProperties": 1, "propertyNames": NAME_SCHEMA, "additionalProperties": value}
+    return {"type": "object", "minProperties": 1, "propertyNames": PROPERTY_NAME, "additionalProperties": value}
 
 
 def _single_schema(operation: Operation) -> dict[str, Any]:

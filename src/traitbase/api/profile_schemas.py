@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from traitbase.api.openapi import IDEMPOTENCY, NAME_SCHEMA, error_answer, good_answer, json_body, payload_schema
+from traitbase.api.definition_schemas import PROPERTY_NAME
+from traitbase.api.openapi import IDEMPOTENCY, error_answer, good_answer, json_body, payload_schema
 from traitbase.api.profile_query import COLUMNS_MAX, PAGE_MAX, SOUGHT_MAX_CODE_POINTS
 from traitbase.api.spaces import answers, body_answers
 from traitbase.domain.destinations import DESTINATION_MAX_CODE_POINTS, TOKEN_CHANNELS, Channel
@@ -121,7 +122,7 @@ QUERY: dict[str, Any] = {
                 "sort": {"enum": [*ProfileOrder, None]},
                 "limit": {"type": ["integer", "null"], "minimum": 1, "maximum": PAGE_MAX},
                 "cursor": {"type": ["string", "null"]},
-                "columns": {"type": ["array", "null"], "items": NAME_SCHEMA, "maxItems": COLUMNS_MAX},
+                "columns": {"type": ["array", "null"], "items": PROPERTY_NAME, "maxItems": COLUMNS_MAX},
             },
         },
         {"columns": ["plan"], "sort": "-created_at", "limit": 50},

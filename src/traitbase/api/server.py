@@ -31,6 +31,7 @@ def run_server(store: Store, settings: Settings, listener: socket.socket) -> Non
             queue_updates=settings.queue_updates,
             queue_bytes=settings.queue_bytes,
             receipt_days=settings.receipt_days,
+            ignored_days=settings.ignored_days,
             history_days=settings.history_days,
             base_path=settings.base_path,
         )

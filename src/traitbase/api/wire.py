@@ -18,11 +18,14 @@ from traitbase.domain.attributes import (
 )
 from traitbase.domain.spaces import Space
 from traitbase.domain.subscriptions import ALL_TOPICS, Setting, Topic, choice_of, is_opted_out
-from traitbase.domain.values import written
+from traitbase.domain.values import Kind, written
+from traitbase.services.definitions import DefinitionView
 from traitbase.services.history import HistoryPage
-from traitbase.services.ports import DefinitionRow, SuppressionRow
+from traitbase.services.ports import IgnoredRow, KeptAsideRow, SuppressionRow
 from traitbase.services.profiles import ProfileView
 from traitbase.services.receipts import Receipt
+from traitbase.services.replaying import Replayed
+from traitbase.services.retyping import Retyped, Sample, values_of
 from traitbase.services.subscriptions import PreferenceView
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,14 +97,71 @@ def _effect_answer(name: str, effect: Any) -> dict[str, Any]:
     return {**of, "before": written(effect[0]), "after": written(effect[1])}
 
 
-def definition_answer(row: DefinitionRow) -> dict[str, Any]:
+def definition_answer(view: DefinitionView) -> dict[str, Any]:
     """Return one item of the answer to `GET …/properties`."""
+    row = view.row
     return {
         "name": row.name,
         "type": row.kind.value,
         "state": row.state.value,
+        "description": row.description,
         "first_seen_at": time_of(row.first_seen_at_us),
         "first_seen_in": row.first_seen_in,
+        "profiles": row.profiles,
+        "ignored": row.ignored,
+        "last_ignored": None if view.last_ignored is None else ignored_answer(view.last_ignored),
+    }
+
+
+def ignored_answer(row: IgnoredRow) -> dict[str, Any]:
+    """Return one item of the answer to `GET …/properties/{name}/ignored`."""
+    return {
+        "value": None if row.value is None else msgspec.Raw(row.value.encode()),
+        "reason": row.reason,
+        "operation": row.operation,
+        "distinct_id": row.distinct_id,
+        "at": time_of(row.received_at_us),
+        "request_id": row.request_id,
+    }
+
+
+def kept_aside_answer(row: KeptAsideRow) -> dict[str, Any]:
+    """Return one item of the answer to `GET …/properties/{name}/kept-aside`."""
+    return {
+        "distinct_id": row.distinct_id,
+        "values": [written(value) for value in values_of(row)],
+        "kept_at": time_of(row.kept_at_us),
+        "request_id": row.request_id,
+    }
+
+
+def retyped_answer(retyped: Retyped, kind: Kind) -> dict[str, Any]:
+    """Return what a retype did, or would do."""
+    return {
+        "to": kind.value,
+        "profiles": retyped.profiles,
+        "converted": retyped.converted,
+        "kept_aside": retyped.kept_aside,
+        "came_back": retyped.came_back,
+        "samples": {
+            "converted": [_sample(each) for each in retyped.converted_samples],
+            "kept_aside": [_sample(each) for each in retyped.kept_aside_samples],
+        },
+    }
+
+
+def _sample(sample: Sample) -> dict[str, Any]:
+    after = None if sample.after is None else written(sample.after)
+    return {"distinct_id": sample.distinct_id, "before": written(sample.before), "after": after}
+
+
+def replayed_answer(replayed: Replayed) -> dict[str, Any]:
+    """Return what a replay did."""
+    return {
+        "applied": replayed.applied,
+        "superseded": replayed.superseded,
+        "still_ignored": dict(replayed.still_ignored),
+        "remaining": replayed.remaining,
     }
 
 

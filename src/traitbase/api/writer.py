@@ -33,7 +33,8 @@ _STAGED_ON_LOOP_BYTES = 512 * 1024
 _LOOP_HELD_SECONDS_MAX = 0.002
 _HARMLESS_BYTES = 16 * 1024
 _FREED_A_STEP = 4_096
-_LOCK_PATIENCE_SECONDS = 10.0
+# A retype of a million profiles holds the storage for 30 to 45 s; meanwhile the queue fills, and then answers 503.
+_LOCK_PATIENCE_SECONDS = 60.0
 _RACES_LOST_MAX = 200
 
 _log = structlog.get_logger()

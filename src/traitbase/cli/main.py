@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 import traitbase
-from traitbase.cli import demo, imports, keys, serve, workspaces
+from traitbase.cli import demo, imports, keys, properties, serve, workspaces
 from traitbase.domain.errors import TraitbaseError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("import")(imports.import_file)
 app.command("demo")(demo.demo)
 app.add_typer(workspaces.app, name="workspace")
 app.add_typer(keys.app, name="keys")
+app.add_typer(properties.app, name="properties")
 
 
 @app.command()

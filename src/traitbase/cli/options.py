@@ -13,7 +13,7 @@ from rich.table import Table
 from traitbase.bootstrap import DATABASE_FILE, open_store
 from traitbase.domain.errors import NotFound
 from traitbase.services.ports import Store
-from traitbase.settings import load_settings
+from traitbase.settings import Settings, load_settings
 
 Data = Annotated[
     Path | None,
@@ -33,12 +33,12 @@ def show_table(table: Table) -> None:
 
 def store_in(data: Path | None) -> Store:
     """Open the store in the folder that the command names, or the one that the settings name; make it if need be."""
-    return open_store(load_settings(data=data).data)
+    return open_store(settings_for(data).data)
 
 
 def existing_store_in(data: Path | None) -> Store:
     """Open a store as `store_in` does, but raise NotFound where there is none: a typing error must not make one."""
-    folder = load_settings(data=data).data
+    folder = settings_for(data).data
     if not (folder / DATABASE_FILE).exists():
         message = (
             f"there is no Traitbase data in {folder.absolute()}: name another folder with --data (or TRAITBASE_DATA), "
@@ -46,3 +46,8 @@ def existing_store_in(data: Path | None) -> Store:
         )
         raise NotFound(message, code="data_not_found")
     return open_store(folder)
+
+
+def settings_for(data: Path | None) -> Settings:
+    """Return the settings, of the folder that the command names or the one that they name themselves."""
+    return load_settings(data=data)

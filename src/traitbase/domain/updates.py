@@ -193,6 +193,10 @@ _NAMES_REMEMBERED_MAX = 20_000
 _names_known_to_be_allowed: set[str] = set()
 
 
+NAME_RULE = "a property name has 1 to 255 characters, does not start with '$' and holds no control characters"
+"""What to tell whoever sends another name."""
+
+
 def is_property_name(name: str) -> bool:
     """Tell whether a property may have this name: 1 to 255 code points, no `$` in front, no control characters."""
     return 0 < len(name) <= NAME_MAX_CODE_POINTS and name[0] != "$" and _CONTROL.search(name) is None

@@ -1,17 +1,52 @@
-"""Declaring property definitions before any value brings them."""
+"""Property definitions: reading them, and declaring them before any value brings them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from traitbase.domain.definitions import DEFINITIONS_MAX, State
-from traitbase.domain.errors import Conflict, Fault, InvalidInput, Refused
+from traitbase.domain.errors import Conflict, Fault, InvalidInput, NotFound, Refused
 from traitbase.domain.spaces import Space
-from traitbase.domain.updates import is_property_name
+from traitbase.domain.updates import NAME_RULE, is_property_name
 from traitbase.domain.values import Kind
-from traitbase.services.ports import DefinitionRow, Store, WriteSet
+from traitbase.services.ports import DefinitionRow, IgnoredRow, Store, WriteSet
 
 _WAIT_SECONDS = 30.0
+
+
+class DefinitionView(NamedTuple):
+    """A definition, and the newest of the ignored values that are kept of its property."""
+
+    row: DefinitionRow
+    last_ignored: IgnoredRow | None
+
+
+def list_definitions(store: Store, space: Space, *, after: str | None, limit: int) -> tuple[list[DefinitionView], bool]:
+    """Return up to `limit` definitions behind a name (None: from the first on), and whether there are more."""
+    _, rows = store.get_definitions(space)
+    rest = [row for row in rows if after is None or row.name > after]
+    return _with_ignored(store, space, rest[:limit]), len(rest) > limit
+
+
+def get_definition(store: Store, space: Space, name: str) -> DefinitionView:
+    """Return one definition. Raises NotFound."""
+    _, rows = store.get_definitions(space)
+    found = [row for row in rows if row.name == name]
+    if not found:
+        raise unknown_property(name)
+    return _with_ignored(store, space, found)[0]
+
+
+def unknown_property(name: str) -> NotFound:
+    """Return the error for a property that is not defined."""
+    return NotFound(f"there is no property {name!r} in this environment", code="property_not_found")
+
+
+def _with_ignored(store: Store, space: Space, rows: list[DefinitionRow]) -> list[DefinitionView]:
+    names = [row.name for row in rows if row.ignored]
+    last = {entry.property: entry for entry in store.find_last_ignored(space, names)}
+    return [DefinitionView(row, last.get(row.name)) for row in rows]
 
 
 def declare_definitions(
@@ -43,11 +78,7 @@ def declare_definitions(
 
 
 def _check_names(kinds: Mapping[str, Kind]) -> None:
-    faults = tuple(
-        Fault(name, "a property name has 1 to 255 characters, does not start with '$' and holds no control characters")
-        for name in kinds
-        if not is_property_name(name)
-    )
+    faults = tuple(Fault(name, NAME_RULE) for name in kinds if not is_property_name(name))
     if faults:
         raise InvalidInput(f"{faults[0].path!r} cannot be a property name: {faults[0].message}", faults=faults)
 

@@ -243,7 +243,9 @@ class Editor:
     ) -> Recorded:
         after = (profile.properties, attributes)
         if _state_of(work) == after:
-            return Recorded(work, action, None, is_change=False)  # nothing to write, and nobody changed the profile at this time
+            return Recorded(
+                work, action, None, is_change=False
+            )  # nothing to write, and nobody changed the profile at this time
         effect = effect_on_profile(_state_of(work) if before is None else before, after) if self.keeps_history else None
         work.put(profile, attributes, at_us=self.at_us)
         return Recorded(work, action, effect)

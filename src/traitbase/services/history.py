@@ -111,7 +111,7 @@ def _entry(row: ChangeRow, zone: tzinfo) -> HistoryEntry:
         row.item,
         row.received_at_us,
         row.key_id,
-        row.action or UPDATE_ACTION,
+        UPDATE_ACTION if row.action is None else row.action.partition(" ")[0],
         row.distinct_id,
         _effects_of_update(row, found, zone) if row.action is None and row.effect is not None else found,
     )

@@ -8,7 +8,8 @@ lock that nobody gives back); nothing of what was being written is then kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -17,6 +18,9 @@ from traitbase.domain.definitions import State
 from traitbase.domain.keys import ApiKey
 from traitbase.domain.spaces import Space, Workspace
 from traitbase.domain.values import Kind
+
+CHANGES_A_RECEIPT = 10_000
+"""Changes of one request that are looked at: as many as a batch may have. A retype makes one for each profile."""
 
 
 class ProfileOrder(StrEnum):
@@ -163,6 +167,22 @@ class IgnoredRow(NamedTuple):
     received_at_us: int
 
 
+class KeptAsideRow(NamedTuple):
+    """The values that a profile lost when their property's type changed, kept until a type fits them again.
+
+    `values` is a JSON array, the newest last: a property can be retyped again before the first came back. `request_id`
+    and `kept_at_us` are those of the newest.
+    """
+
+    workspace_id: str
+    environment: str
+    property: str
+    distinct_id: str
+    values: str
+    request_id: str
+    kept_at_us: int
+
+
 class ErasedPerson(NamedTuple):
     """Everything by which one profile was known: its ids, aliases included, and its single destinations.
 
@@ -298,6 +318,63 @@ class WriteSession(Protocol):
         """Give the connection back."""
 
 
+class Rewriting(Protocol):
+    """One transaction that changes a property in a whole space, in chunks. Nobody else writes until it is over.
+
+    What is read need not show what the same rewriting wrote before. Ids and texts are in order of code points.
+    """
+
+    def get_definitions(self) -> list[DefinitionRow]:
+        """Return the space's definitions in order of name."""
+
+    def find_profiles(self, distinct_ids: Sequence[str]) -> list[ProfileRow]:
+        """Return those of the profiles (and aliases) that exist, in any order."""
+
+    def profiles_having(self, name: str, *, after: str, limit: int) -> list[ProfileRow]:
+        """Return up to `limit` profiles behind the id `after` that have the property, in order of distinct_id.
+
+        There may be some among them that do not have it, and only a shorter answer than `limit` is the last.
+        """
+
+    def kept_aside(self, name: str, *, after: str, limit: int) -> list[KeptAsideRow]:
+        """Return up to `limit` rows of values kept aside, behind the id `after`, in order of distinct_id."""
+
+    def ignored_values(
+        self, name: str, *, reasons: Sequence[str], after: tuple[str, int], limit: int
+    ) -> list[IgnoredRow]:
+        """Return up to `limit` values ignored for these reasons, the oldest first, behind (request, item)."""
+
+    def changes_since(self, name: str, distinct_ids: Sequence[str], request_id: str) -> Iterator[ChangeRow]:
+        """Yield, in any order, the changes of these ids from that request on that may have written the property."""
+
+    def put_profiles(self, rows: Sequence[ProfileRow]) -> None:
+        """Write properties; each row is one revision above the stored one."""
+
+    def put_definition(self, row: DefinitionRow) -> None:
+        """Store a definition in place of the one with its name, if there is one."""
+
+    def delete_definition(self, name: str) -> None:
+        """Delete a definition."""
+
+    def move_definitions(self) -> None:
+        """Take the space's definitions one revision further: whoever decided on the old ones will decide again."""
+
+    def put_kept_aside(self, rows: Sequence[KeptAsideRow]) -> None:
+        """Store rows in place of those of the same property and profile."""
+
+    def delete_kept_aside(self, name: str, distinct_ids: Sequence[str] | None = None) -> int:
+        """Delete a property's rows of these ids (None: all); return how many."""
+
+    def delete_ignored_values(self, name: str, rows: Sequence[IgnoredRow] | None = None) -> int:
+        """Delete these ignored values of a property (None: all); return how many."""
+
+    def count_ignored_values(self, name: str, *, reasons: Sequence[str]) -> int:
+        """Return how many of a property's values that were ignored for these reasons are kept."""
+
+    def add_changes(self, rows: Sequence[ChangeRow]) -> None:
+        """Store changes."""
+
+
 class Store(Protocol):
     """The system of record. Safe to use from several threads; a read sees all that was committed before it began."""
 
@@ -347,8 +424,8 @@ class Store(Protocol):
     def find_idempotency(self, space: Space, keys: Sequence[str], *, since_us: int) -> list[IdempotencyRow]:
         """Return those of the keys that were used at or after `since_us`."""
 
-    def find_changes(self, space: Space, request_id: str) -> list[ChangeRow]:
-        """Return the changes of one request in order of item; an empty list if none are known."""
+    def find_changes(self, space: Space, request_id: str, *, limit: int = CHANGES_A_RECEIPT) -> list[ChangeRow]:
+        """Return the first changes of one request in order of item; an empty list if none are known."""
 
     def find_changes_at(self, space: Space, places: Sequence[str]) -> list[ChangeRow]:
         """Return those of the changes at these places (`ChangeRow.place`) that are still known, in any order."""
@@ -361,6 +438,12 @@ class Store(Protocol):
     ) -> list[IgnoredRow]:
         """Return up to `limit` ignored values of a property, newest first, from before (request, item, operation)."""
 
+    def find_last_ignored(self, space: Space, names: Sequence[str]) -> list[IgnoredRow]:
+        """Return the newest ignored value of each of the properties that has any."""
+
+    def find_kept_aside(self, space: Space, name: str, *, after: str, limit: int) -> list[KeptAsideRow]:
+        """Return up to `limit` rows of values kept aside, behind the id `after`, in order of distinct_id."""
+
     def forget_requests(self, *, received_before_us: int, at_most: int) -> int:
         """Delete up to that many changes received earlier. Returns how many."""
 
@@ -372,6 +455,15 @@ class Store(Protocol):
 
     def open_session(self) -> WriteSession:
         """Return a new session for one writer."""
+
+    def rewriting(self, space: Space, *, wait_seconds: float) -> AbstractContextManager[Rewriting]:
+        """Begin a rewriting: all of it is durable at the end of the block, or nothing if that is left by an exception.
+
+        Raises Refused if another writer held the storage for `wait_seconds`, or it cannot be written to.
+        """
+
+    def rehearsing(self, space: Space) -> AbstractContextManager[Rewriting]:
+        """Begin a rewriting that reads one state of the storage, writes nothing, and is in nobody's way."""
 
     def tidy(self) -> None:
         """Do the storage's own housekeeping (such as moving a write-ahead log along), in the caller's thread."""

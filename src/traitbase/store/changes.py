@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from traitbase.domain.spaces import Space
-from traitbase.services.ports import ChangeRow, ErasureRow, IdempotencyRow, IgnoredRow
+from traitbase.services.ports import CHANGES_A_RECEIPT, ChangeRow, ErasureRow, IdempotencyRow, IgnoredRow
 from traitbase.store.database import Database, within
 from traitbase.store.tables import changes, erasures, idempotency_keys, ignored_values, unlinked_changes
 from traitbase.store.writing import Statements
@@ -29,12 +29,13 @@ class ChangeQueries:
             rows = self._compiled.find_idempotency(connection, (*space, keys, since_us))
         return [IdempotencyRow(*row) for row in rows]
 
-    def find_changes(self, space: Space, request_id: str) -> list[ChangeRow]:
-        """Return the changes of one request in order of item; an empty list if none are known."""
+    def find_changes(self, space: Space, request_id: str, *, limit: int = CHANGES_A_RECEIPT) -> list[ChangeRow]:
+        """Return the first changes of one request in order of item; an empty list if none are known."""
         query = (
             sa.select(*_CHANGE)
             .where(within(changes, space), changes.c.request_id == request_id)
             .order_by(changes.c.item)
+            .limit(limit)
         )
         with self._database.reading() as connection:
             return [ChangeRow._make(row) for row in connection.execute(query)]
@@ -65,6 +66,15 @@ class ChangeQueries:
         query = query.order_by(*(each.desc() for each in place)).limit(limit)
         with self._database.reading() as connection:
             return [IgnoredRow._make(row) for row in connection.execute(query)]
+
+    def find_last_ignored(self, space: Space, names: Sequence[str]) -> list[IgnoredRow]:
+        """Return the newest ignored value of each of the properties that has any: one look into the index each."""
+        newest_first = [ignored_values.c[name].desc() for name in ("request_id", "item", "operation", "distinct_id")]
+        is_this = ignored_values.c.property == sa.bindparam("name")
+        query = sa.select(*_IGNORED).where(within(ignored_values, space), is_this).order_by(*newest_first).limit(1)
+        with self._database.reading() as connection:
+            found = [connection.execute(query, {"name": name}).one_or_none() for name in names]
+        return [IgnoredRow._make(row) for row in found if row is not None]
 
     def forget_requests(self, *, received_before_us: int, at_most: int) -> int:
         """Delete up to that many changes received earlier. Returns how many.

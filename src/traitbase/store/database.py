@@ -17,11 +17,17 @@ class Database(Protocol):
 
     engine: Engine
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that may write, commit it at the end, translate the driver's errors."""
+    def writing(self, *, wait_seconds: float = 15.0) -> AbstractContextManager[Connection]:
+        """Open a transaction that may write, commit it at the end, translate the driver's errors.
+
+        Raises Refused if another writer held the database for that long.
+        """
 
     def reading(self) -> AbstractContextManager[Connection]:
         """Open a connection for reading, translate the driver's errors."""
+
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """Open a connection for reading that sees one state of the database, whatever is written meanwhile."""
 
     def begin(self, connection: Connection, *, wait_seconds: float) -> bool:
         """Begin a writing transaction; False if another writer held the database for that long."""
@@ -32,11 +38,17 @@ class Database(Protocol):
     def make_roomy(self, connection: Connection) -> None:
         """Prepare a connection that a writer keeps."""
 
+    def make_small(self, connection: Connection) -> None:
+        """Take that back, before the connection goes home to the pool."""
+
     def insert(self, table: sa.Table) -> Any:  # each dialect has an Insert of its own
         """Return the dialect's INSERT, which knows ON CONFLICT."""
 
     def any_of(self, column: sa.Column[Any]) -> tuple[sa.ColumnElement[bool], Callable[[Sequence[str]], Any]]:
         """Return the condition `column is one of :values`, and how to pass a list of strings for `:values`."""
+
+    def contains(self, column: sa.Column[Any], text: Any) -> sa.ColumnElement[bool]:
+        """Return the condition that a text (or what is bound as one) is somewhere in the column, to the letter."""
 
     def tidy(self) -> None:
         """Do the database's own housekeeping."""

@@ -21,7 +21,7 @@ class DefinitionQueries:
 
     def get_definitions(self, space: Space) -> tuple[int, list[DefinitionRow]]:
         """Return the revision of the space's definitions (0: none yet) and the definitions in order of name."""
-        with self._database.reading() as connection, connection.begin():  # one snapshot for both
+        with self._database.snapshot() as connection:  # one state for both
             return read_definitions(connection, space)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from traitbase.domain.errors import Conflict, Refused
 from traitbase.domain.keys import ApiKey
 from traitbase.domain.spaces import Space, Workspace
 from traitbase.services.ports import (
+    CHANGES_A_RECEIPT,
     ChangeRow,
     DefinitionRow,
     ErasedPerson,
@@ -18,18 +20,23 @@ from traitbase.services.ports import (
     ErasureRow,
     IdempotencyRow,
     IgnoredRow,
+    KeptAsideRow,
     ProfileOrder,
     ProfileRow,
+    Rewriting,
     SearchField,
     SuppressionFilter,
     SuppressionRow,
     WriteSession,
     WriteSet,
 )
+from traitbase.store.memory_rewriting import MemoryRewriting
 
 
 @dataclass(slots=True)
-class _Tables:
+class Tables:
+    """All rows there are, by their keys."""
+
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     last_used_at_us: dict[str, int] = field(default_factory=dict)
@@ -39,6 +46,7 @@ class _Tables:
     changes: dict[tuple[Space, str], list[ChangeRow]] = field(default_factory=dict)
     search_keys: dict[tuple[str, str, str], tuple[str | None, str | None]] = field(default_factory=dict)
     ignored_values: list[IgnoredRow] = field(default_factory=list)
+    kept_aside: dict[tuple[str, str, str, str], KeptAsideRow] = field(default_factory=dict)
     erasures: dict[tuple[Space, str], ErasureRow] = field(default_factory=dict)
     idempotency: dict[tuple[Space, str], IdempotencyRow] = field(default_factory=dict)
     suppressions: dict[tuple[str, str], SuppressionRow] = field(default_factory=dict)
@@ -49,7 +57,7 @@ class MemoryStore:
     """See the port for what each method promises."""
 
     def __init__(self) -> None:
-        self.tables = _Tables()
+        self.tables = Tables()
         self.lock = threading.RLock()
         self.writing = threading.Lock()  # held from stage to commit, which may be another thread's
 
@@ -136,9 +144,9 @@ class MemoryStore:
             found = (self.tables.idempotency.get((space, key)) for key in dict.fromkeys(keys))
             return [row for row in found if row is not None and row.created_at_us >= since_us]
 
-    def find_changes(self, space: Space, request_id: str) -> list[ChangeRow]:
+    def find_changes(self, space: Space, request_id: str, *, limit: int = CHANGES_A_RECEIPT) -> list[ChangeRow]:
         with self.lock:
-            return sorted(self.tables.changes.get((space, request_id), []), key=lambda row: row.item)
+            return sorted(self.tables.changes.get((space, request_id), []), key=lambda row: row.item)[:limit]
 
     def find_changes_at(self, space: Space, places: Sequence[str]) -> list[ChangeRow]:
         with self.lock:
@@ -158,6 +166,13 @@ class MemoryStore:
             found = [row for row in self.tables.ignored_values if row[:2] == space and row.property == name]
         found = [row for row in found if before is None or row[3:6] < before]
         return sorted(found, key=lambda row: row[3:6], reverse=True)[:limit]
+
+    def find_last_ignored(self, space: Space, names: Sequence[str]) -> list[IgnoredRow]:
+        return [row for name in names for row in self.find_ignored_values(space, name, before=None, limit=1)]
+
+    def find_kept_aside(self, space: Space, name: str, *, after: str, limit: int) -> list[KeptAsideRow]:
+        with self.lock:
+            return MemoryRewriting(self.tables, space).kept_aside(name, after=after, limit=limit)
 
     def forget_ignored_values(self, *, received_before_us: int, kept_a_property: int, at_most: int) -> int:
         with self.lock:
@@ -239,6 +254,23 @@ class MemoryStore:
 
     def open_session(self) -> WriteSession:
         return _MemorySession(self)
+
+    @contextmanager
+    def rewriting(self, space: Space, *, wait_seconds: float) -> Iterator[Rewriting]:
+        if not self.writing.acquire(timeout=wait_seconds):
+            raise Refused("the storage is held by another writer; try again", code="store_unavailable")
+        try:
+            opened = MemoryRewriting(self.tables, space)
+            yield opened
+            with self.lock:
+                opened.keep()
+        finally:
+            self.writing.release()
+
+    @contextmanager
+    def rehearsing(self, space: Space) -> Iterator[Rewriting]:
+        with self.lock:
+            yield MemoryRewriting(self.tables, space)
 
     def tidy(self) -> None:
         return
@@ -340,12 +372,7 @@ class _MemorySession:
             tables.revisions[space] = rows.definitions_at.get(space, 0) + 1
             tables.definitions.update({(space, row.name): row for row in definitions})
         self._take_away(rows)
-        for alias in rows.repointed:
-            if alias[:3] in tables.profiles:
-                tables.profiles[alias[:3]] = tables.profiles[alias[:3]]._replace(alias_of=alias.alias_of)
-        for edited in rows.edited:
-            tables.profiles[edited.row[:3]] = edited.row
-            tables.search_keys[edited.row[:3]] = edited[3:]
+        self._write_edited(rows)
         tables.profiles.update({row[:3]: row for row in rows.profiles})
         for key in rows.idempotency:
             tables.idempotency[Space(key.workspace_id, key.environment), key.idempotency_key] = key
@@ -360,6 +387,24 @@ class _MemorySession:
                 if row is not None:
                     profiles, lost = row.profiles + having[name], row.ignored + ignored[name]
                     tables.definitions[space, name] = row._replace(profiles=profiles, ignored=lost)
+
+    def _write_edited(self, rows: WriteSet) -> None:
+        tables = self._store.tables
+        for alias in rows.repointed:
+            if alias[:3] in tables.profiles:
+                tables.profiles[alias[:3]] = tables.profiles[alias[:3]]._replace(alias_of=alias.alias_of)
+        for edited in rows.edited:
+            if edited.row.alias_of is not None:
+                self._move_kept_aside(edited.row[:3], edited.row.alias_of)
+            tables.profiles[edited.row[:3]] = edited.row
+            tables.search_keys[edited.row[:3]] = edited[3:]
+
+    def _move_kept_aside(self, key: tuple[str, str, str], target: str) -> None:
+        kept = self._store.tables.kept_aside
+        for place in [each for each in kept if (each[0], each[1], each[3]) == key]:
+            there = (*place[:3], target)
+            if there not in kept:
+                kept[there] = kept.pop(place)._replace(distinct_id=target)
 
     def _take_away(self, rows: WriteSet) -> None:
         tables = self._store.tables
@@ -378,8 +423,11 @@ class _MemorySession:
             counts["changes"] = erased
             left = [row for row in tables.ignored_values if row[:2] != erasure.space or row.distinct_id not in gone]
             counts["ignored_values"] = len(tables.ignored_values) - len(left)
-            counts |= {"kept_aside": 0, "suppressions": self._erase_suppressions(erasure)}
             tables.ignored_values = left
+            aside = [key for key in tables.kept_aside if key[:2] == erasure.space and key[3] in gone]
+            for place in aside:
+                del tables.kept_aside[place]
+            counts |= {"kept_aside": len(aside), "suppressions": self._erase_suppressions(erasure)}
             receipt = ErasureRow(erasure.request_id, erasure.erased_at_us, erasure.key_id, counts)
             tables.erasures[erasure.space, erasure.request_id] = receipt
 

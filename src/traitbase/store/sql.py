@@ -9,6 +9,7 @@ from traitbase.store.changes import ChangeQueries
 from traitbase.store.database import Database
 from traitbase.store.definitions import DefinitionQueries
 from traitbase.store.profiles import ProfileQueries
+from traitbase.store.rewriting import RewritingQueries
 from traitbase.store.subscriptions import SubscriptionQueries
 from traitbase.store.suppressions import SuppressionQueries
 from traitbase.store.workspaces import WorkspaceQueries
@@ -16,7 +17,13 @@ from traitbase.store.writing import SqlWriteSession, Statements
 
 
 class SqlStore(
-    WorkspaceQueries, ProfileQueries, DefinitionQueries, ChangeQueries, SuppressionQueries, SubscriptionQueries
+    WorkspaceQueries,
+    ProfileQueries,
+    DefinitionQueries,
+    ChangeQueries,
+    RewritingQueries,
+    SuppressionQueries,
+    SubscriptionQueries,
 ):
     """The store port on one database. Safe to use from several threads."""
 

@@ -86,24 +86,37 @@ class SqliteDatabase:
             _driver_connection(connection).execute("VACUUM")
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, wait_seconds: float = _WRITING_PATIENCE_SECONDS) -> Iterator[Connection]:
         """Open a transaction that may write, commit it at the end, translate the driver's errors."""
         with self.translating(), self.engine.connect() as connection:
-            if not self.begin(connection, wait_seconds=_WRITING_PATIENCE_SECONDS):
-                message = f"the database was locked by another process for {_WRITING_PATIENCE_SECONDS:g} s; try again"
+            if not self.begin(connection, wait_seconds=wait_seconds):
+                message = f"the database was held by another writer for {wait_seconds:g} s; try again"
                 raise Refused(message, code="store_unavailable")
+            # The driver's transaction: SQLAlchemy only ends one if a statement went through it.
+            driver = _driver_connection(connection)
             try:
                 yield connection
             except BaseException:
-                connection.rollback()
+                driver.rollback()
                 raise
-            connection.commit()
+            driver.commit()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a connection for reading, translate the driver's errors."""
         with self.translating(), self.engine.connect() as connection:
             yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open a connection for reading that sees one state of the database, whatever is written meanwhile."""
+        with self.reading() as connection:
+            driver = _driver_connection(connection)
+            driver.execute("BEGIN")  # it takes its snapshot with the first query
+            try:
+                yield connection
+            finally:
+                driver.rollback()
 
     def begin(self, connection: Connection, *, wait_seconds: float) -> bool:
         """Begin a writing transaction; False if another writer held the database for that long.
@@ -142,6 +155,10 @@ class SqliteDatabase:
         """Prepare a connection that a writer keeps: a larger cache of pages."""
         _driver_connection(connection).execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
 
+    def make_small(self, connection: Connection) -> None:
+        """Take that back: its pages are given free, those that are not written yet with the commit."""
+        _driver_connection(connection).execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
+
     def insert(self, table: sa.Table) -> Any:  # the dialect's own Insert
         """Return SQLite's INSERT, which knows ON CONFLICT."""
         return dialect.insert(table)
@@ -150,6 +167,10 @@ class SqliteDatabase:
         """Return the condition `column is one of :values`, and how to pass a list of strings for `:values`."""
         values = sa.func.json_each(sa.bindparam("values", type_=sa.Text)).table_valued("value")
         return column.in_(sa.select(values.c.value)), json.dumps
+
+    def contains(self, column: sa.Column[Any], text: Any) -> sa.ColumnElement[bool]:
+        """Return the condition that a text is somewhere in the column, to the letter (LIKE forgives case)."""
+        return sa.func.instr(column, text) > sa.literal_column("0")
 
     def tidy(self) -> None:
         """Copy what the log holds into the database file, if it has grown long.

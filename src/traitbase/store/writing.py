@@ -22,6 +22,7 @@ from traitbase.services.ports import (
     EditedRow,
     IdempotencyRow,
     IgnoredRow,
+    KeptAsideRow,
     ProfileRow,
     SeenRow,
     UnlinkedRow,
@@ -34,6 +35,7 @@ from traitbase.store.tables import (
     definition_revisions,
     idempotency_keys,
     ignored_values,
+    kept_aside,
     profiles,
     property_definitions,
     unlinked_changes,
@@ -176,6 +178,14 @@ class Statements:
 
         columns = [profiles.c[name] for name in ProfileRow._fields]
         self._find_profiles = self._compile(sa.select(*columns).where(within_bound(profiles), is_named))
+        having = [
+            profiles.c.distinct_id > sa.bindparam("after"),
+            profiles.c.alias_of.is_(None),
+            database.contains(profiles.c.document, sa.bindparam("text")),
+        ]
+        query = sa.select(*columns).where(within_bound(profiles), *having).order_by(profiles.c.distinct_id)
+        query = query.limit(sa.bindparam("limit", type_=sa.Integer)).offset(sa.literal_column("0"))
+        self._find_having = self._compile(query)
         columns = [profiles.c[name] for name in ("distinct_id", "profile_id", "revision")]
         self._find_revisions = self._compile(sa.select(*columns).where(within_bound(profiles), is_named))
         columns = [idempotency_keys.c[name] for name in IdempotencyRow._fields]
@@ -260,6 +270,16 @@ class Statements:
         self._delete_alias = self._compile(sa.delete(profiles).where(*key, is_alias))
         repoint = sa.update(profiles).values(alias_of=sa.bindparam("new_alias_of")).where(*key, is_alias)
         self._repoint_alias = self._compile(repoint)
+        held = kept_aside.alias("held")
+        is_held = sa.exists().where(
+            held.c.workspace_id == kept_aside.c.workspace_id,
+            held.c.environment == kept_aside.c.environment,
+            held.c.property == kept_aside.c.property,
+            held.c.distinct_id == sa.bindparam("holder_id"),
+        )
+        mine = [within_bound(kept_aside), kept_aside.c.distinct_id == sa.bindparam("distinct_id")]
+        moved = sa.update(kept_aside).values(distinct_id=sa.bindparam("new_distinct_id")).where(*mine, ~is_held)
+        self._move_kept_aside = self._compile(moved)
         insert = database.insert(profiles).on_conflict_do_nothing()
         self._insert_edited = self._compile_insert(insert, (*ProfileRow._fields, *_SEARCH_KEYS))
         whole: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in _WRITTEN_WHOLE}
@@ -274,6 +294,16 @@ class Statements:
         self._add_unlinked = _ManyRows(self._compile_insert(database.insert(unlinked_changes), UnlinkedRow._fields))
         insert = database.insert(ignored_values).on_conflict_do_nothing()
         self._add_ignored_values = _ManyRows(self._compile_insert(insert, IgnoredRow._fields))
+        upsert = database.insert(kept_aside)
+        self._put_kept_aside = _ManyRows(
+            self._compile_insert(
+                upsert.on_conflict_do_update(
+                    index_elements=list(kept_aside.primary_key.columns),
+                    set_={name: upsert.excluded[name] for name in ("value", "request_id", "kept_at_us")},
+                ),
+                [column.name for column in kept_aside.columns],
+            )
+        )
         counted = (
             sa.update(property_definitions)
             .values(
@@ -297,6 +327,10 @@ class Statements:
         new = [(*edited.row, *edited[3:]) for edited in rows.edited if not edited.stored_revision]
         if _execute_many(connection, self._insert_edited, new) != len(new):
             return False
+        left = [
+            (edited.row.alias_of, *edited.row[:3], edited.row.alias_of) for edited in rows.edited if edited.row.alias_of
+        ]
+        _execute_many(connection, self._move_kept_aside, left)
         known = [_whole_update(edited) for edited in rows.edited if edited.stored_revision]
         return _execute_many(connection, self._update_edited, known) == len(known)
 
@@ -312,6 +346,10 @@ class Statements:
     def add_ignored_values(self, connection: Connection, rows: Sequence[IgnoredRow]) -> None:
         """Insert ignored values."""
         self._add_ignored_values.execute(connection, rows)
+
+    def put_kept_aside(self, connection: Connection, rows: Sequence[KeptAsideRow]) -> None:
+        """Insert or replace rows of values kept aside."""
+        self._put_kept_aside.execute(connection, rows)
 
     def count_usage(self, connection: Connection, rows: WriteSet) -> None:
         """Add to the numbers of profiles that have a property, and of its ignored values."""
@@ -330,6 +368,10 @@ class Statements:
         workspace_id, environment, distinct_ids = values
         parameters = (workspace_id, environment, self._pass_list(distinct_ids))
         return _run(connection, self._find_profiles, parameters).fetchall()
+
+    def find_having(self, connection: Connection, values: tuple[str, str, str, str, int]) -> Any:
+        """Return rows of ProfileRow in order: of a space, behind an id, with a text in the document, so many."""
+        return _run(connection, self._find_having, values).fetchall()
 
     def find_revisions(self, connection: Connection, values: tuple[str, str, Sequence[str]]) -> Any:
         """Return distinct_id, profile_id and revision of those of the profiles that exist."""
