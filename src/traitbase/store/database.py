@@ -23,6 +23,9 @@ class Database(Protocol):
     def reading(self) -> AbstractContextManager[Connection]:
         """Open a connection for reading, translate the driver's errors."""
 
+    def reading_one_moment(self) -> AbstractContextManager[Connection]:
+        """Open a connection whose reads all see the same moment, translate the driver's errors."""
+
     def begin(self, connection: Connection, *, wait_seconds: float) -> bool:
         """Begin a writing transaction; False if another writer held the database for that long."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from traitbase.domain.errors import Conflict, Refused
@@ -19,6 +20,7 @@ from traitbase.services.ports import (
     ProfileOrder,
     ProfileRow,
     SearchField,
+    Snapshot,
     WriteSession,
     WriteSet,
 )
@@ -125,6 +127,13 @@ class MemoryStore:
             rows = [row for (owner, _), row in self.tables.definitions.items() if owner == space]
             return self.tables.revisions.get(space, 0), sorted(rows)
 
+    @contextmanager
+    def open_snapshot(self, space: Space) -> Iterator[Snapshot]:
+        with self.lock:  # rows are never changed in place
+            rows = sorted(self._profiles_of(space), key=lambda row: row.distinct_id)
+            snapshot = _MemorySnapshot(self.get_definitions(space)[1], rows)
+        yield snapshot
+
     def find_idempotency(self, space: Space, keys: Sequence[str], *, since_us: int) -> list[IdempotencyRow]:
         with self.lock:
             found = (self.tables.idempotency.get((space, key)) for key in dict.fromkeys(keys))
@@ -193,6 +202,21 @@ class MemoryStore:
 
     def close(self) -> None:
         return
+
+
+@dataclass(frozen=True, slots=True)
+class _MemorySnapshot:
+    definitions: list[DefinitionRow]
+    profiles: list[ProfileRow]
+
+    def get_definitions(self) -> list[DefinitionRow]:
+        return self.definitions
+
+    def count_profiles(self) -> int:
+        return len(self.profiles)
+
+    def read_profiles(self) -> Iterator[Sequence[ProfileRow]]:
+        yield self.profiles
 
 
 def _place(row: ProfileRow, *, by_time: bool) -> tuple[int, str]:

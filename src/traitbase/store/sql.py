@@ -9,11 +9,12 @@ from traitbase.store.changes import ChangeQueries
 from traitbase.store.database import Database
 from traitbase.store.definitions import DefinitionQueries
 from traitbase.store.profiles import ProfileQueries
+from traitbase.store.snapshots import SnapshotQueries
 from traitbase.store.workspaces import WorkspaceQueries
 from traitbase.store.writing import SqlWriteSession, Statements
 
 
-class SqlStore(WorkspaceQueries, ProfileQueries, DefinitionQueries, ChangeQueries):
+class SqlStore(WorkspaceQueries, ProfileQueries, DefinitionQueries, ChangeQueries, SnapshotQueries):
     """The store port on one database. Safe to use from several threads."""
 
     def __init__(self, database: Database) -> None:

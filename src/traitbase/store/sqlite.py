@@ -91,6 +91,17 @@ class SqliteDatabase:
         with self.translating(), self.engine.connect() as connection:
             yield connection
 
+    @contextmanager
+    def reading_one_moment(self) -> Iterator[Connection]:
+        """Open a connection whose reads all see the same moment: that of the first one."""
+        with self.reading() as connection:
+            driver = _driver_connection(connection)
+            driver.execute("BEGIN")  # not through SQLAlchemy, which leaves it to a driver that was told to leave it
+            try:
+                yield connection
+            finally:
+                driver.execute("ROLLBACK")
+
     def begin(self, connection: Connection, *, wait_seconds: float) -> bool:
         """Begin a writing transaction; False if another writer held the database for that long.
 
