@@ -34,6 +34,7 @@ _COLUMNS_SHOWN = 200
 _ORIGINS = {
     Origin.DEFINED: "defined already",
     Origin.ASKED: "--type",
+    Origin.EXPORT: "from the export",
     Origin.FILE: "from the file",
     Origin.TEXT: "text stays text",
 }
@@ -151,7 +152,7 @@ def _show_types(shown: Console, planned: Import, file: Path) -> None:
 
 
 def _why(planned: Import, column: Column) -> str:
-    if planned.format is Format.NDJSON and column.origin is not Origin.DEFINED:
+    if planned.format is Format.NDJSON and column.origin in (Origin.FILE, Origin.TEXT):
         return _SEEN_IN_LINES
     return _ORIGINS[column.origin]
 
