@@ -158,6 +158,7 @@ def _connection(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     }
     connection = duckdb.connect(":memory:", config=settings)
     try:
+        connection.execute("SET enable_progress_bar = false")  # it goes to standard output, among what is printed
         yield connection
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
