@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, assert_never
 
+from traitbase.domain.errors import Refused
 from traitbase.domain.spaces import Space
 from traitbase.services.exports.delimited import write_csv
 from traitbase.services.exports.layout import Header, header_of
@@ -16,6 +17,8 @@ from traitbase.services.exports.parquet import write_parquet
 from traitbase.services.imports.sources import Format
 from traitbase.services.ports import ProfileRow, Snapshot, Store
 from traitbase.services.workspaces import get_workspace
+
+_CLEARING_SECONDS = 1.0
 
 OnProgress = Callable[[int], None]
 """Is told how many profiles are written by now."""
@@ -60,9 +63,19 @@ class Export:
 def open_export(store: Store, space: Space) -> Iterator[Export]:
     """Hold a space as it is now. Raises NotFound, saying which workspaces there are, if there is no such one.
 
-    Until the end, what is deleted meanwhile stays in the storage's files.
+    Until the end, what is deleted meanwhile stays in the storage's files; then it is cleared away.
     """
     workspace = get_workspace(store, space.workspace_id)
-    with store.open_snapshot(space) as snapshot:
-        header = header_of(snapshot.get_definitions(), timezone=workspace.timezone)
-        yield Export(header, snapshot.count_profiles(), snapshot)
+    try:
+        with store.open_snapshot(space) as snapshot:
+            header = header_of(snapshot.get_definitions(), timezone=workspace.timezone)
+            yield Export(header, snapshot.count_profiles(), snapshot)
+    finally:
+        _clear_traces(store)
+
+
+def _clear_traces(store: Store) -> None:
+    """Do what an erasure could not do as long as the export held the moment before it."""
+    with suppress(Refused):
+        store.tidy()  # copies what there is without holding writers up, so that little is left to do for the other
+        store.clear_traces(wait_seconds=_CLEARING_SECONDS)
