@@ -137,6 +137,24 @@ def populations(draw):
     return Population(definitions, people)
 
 
+NUMBERS = [0, -5, 9007199254740993, 10**20 - 1, Decimal("0.1"), Decimal("1E-18"), Decimal("-9.999999999999999999")]
+"""Where floating point, 64 bits or signs would show."""
+
+
+def everything() -> Population:
+    """Return a population with every odd text as id, name and value, which a random one seldom has together."""
+    kinds = {**{name: Kind.STRING for name in NASTY if is_property_name(name)}, "n": Kind.NUMBER, "l": Kind.LIST}
+    definitions = [DefinitionRow(name, kind, State.ACTIVE, 1, "test", name) for name, kind in sorted(kinds.items())]
+    definitions.append(DefinitionRow("old", Kind.BOOLEAN, State.ARCHIVED, 1, "test"))
+    people = [
+        Person(f"text {at}", dict.fromkeys(sorted(kinds.keys() - {"n", "l"}), text)) for at, text in enumerate(NASTY)
+    ]
+    people += [Person(f"number {at}", {"n": number, "old": True}) for at, number in enumerate(NUMBERS)]
+    people += [Person("list", {"l": [*NASTY, *NUMBERS]}), Person("empty list", {"l": []}), Person("nothing", {})]
+    people += [Person(text, {"l": [text]}) for text in NASTY if is_property_name(text)]
+    return Population(definitions, people)
+
+
 def new_space(store, environment: str = "live") -> Space:
     """Make an empty workspace: opening a database for each example would take most of the time."""
     workspace_id = f"ws{len(store.list_workspaces())}"

@@ -76,6 +76,13 @@ def test_it_writes_csv(exported):
     ]
 
 
+def test_it_never_heads_two_columns_of_csv_alike(store, tmp_path):
+    space = new_space(store)
+    fill(store, space, Population([define("'distinct_id", Kind.STRING), define("distinct_id", Kind.STRING)]))
+    top = export(store, space, tmp_path / "people.csv").read_text().splitlines()[0].split(",")
+    assert (top[0], top[-2:]) == ("distinct_id", ["''distinct_id", "'distinct_id"])
+
+
 def test_it_writes_ndjson(exported):
     assert exported("people.ndjson").read_text().split("\n") == [
         (

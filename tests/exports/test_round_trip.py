@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
-from exports.populations import bring_in, content_of, export, fill, new_space, populations
+from exports.populations import bring_in, content_of, everything, export, fill, new_space, populations
 from traitbase.services.imports.sources import Format
 
 RELAXED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 @pytest.mark.parametrize("format_", [Format.CSV, Format.NDJSON])
+@example(population=everything())
 @given(population=populations())
 @settings(max_examples=150, suppress_health_check=RELAXED)
 def test_it_brings_everything_back(store, tmp_path, format_, population):
     comes_back_the_same(store, tmp_path, format_, population)
 
 
+@example(population=everything())
 @given(population=populations())
 @settings(max_examples=30, suppress_health_check=RELAXED)  # the engine takes 0.4 s to open and read a file
 def test_it_brings_everything_back_from_parquet(store, tmp_path, population):
