@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import sqlite3
 import subprocess
@@ -282,3 +283,24 @@ def test_it_says_that_a_host_name_is_none(tmp_path):
     assert done.returncode == 2
     assert_plain(done.stderr)
     assert "--host" in done.stderr
+
+
+@pytest.mark.parametrize("format_", ["csv", "ndjson", "parquet"])
+def test_it_leaves_nothing_of_an_export_that_the_disk_had_no_room_for(small_disk, tmp_path, format_):
+    data = tmp_path / "data"
+    make_cast(data)
+    people = tmp_path / "people.csv"
+    chance = random.Random(7)
+    rows = (f"u{number},{chance.randbytes(100).hex()}\n" for number in range(3_000))  # cannot be compressed much
+    people.write_text("distinct_id,note\n" + "".join(rows))
+    space = ("--workspace", "north", "--environment", "live")
+    assert run_cli("import", str(people), *space, data=data).returncode == 0
+    with pytest.raises(OSError, match="No space"):
+        fill(small_disk / "filler")
+    os.truncate(small_disk / "filler", (small_disk / "filler").stat().st_size - 100_000)
+    out = small_disk / f"people.{format_}"
+    done = run_cli("export", *space, "--out", str(out), data=data)
+    assert (done.returncode, done.stdout, [each.name for each in small_disk.iterdir()]) == (2, "", ["filler"])
+    assert_plain(done.stderr)
+    assert "No space left on device" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -15,7 +15,7 @@ from traitbase.domain.errors import Conflict, Refused
 from traitbase.domain.keys import ApiKey, Reach, Scope
 from traitbase.domain.spaces import Space, Workspace
 from traitbase.domain.values import Kind
-from traitbase.services.ports import ChangeRow, DefinitionRow, IdempotencyRow, ProfileRow, WriteSet
+from traitbase.services.ports import ChangeRow, DefinitionRow, EditedRow, IdempotencyRow, ProfileRow, WriteSet
 
 ODD = [
     "ü😀",
@@ -498,6 +498,41 @@ def test_finds_profiles_by_any_allowed_distinct_id(name, texts):
         assert sorted(backend.store.find_profiles(LIVE, texts)) == rows
         write(session, profiles=[row._replace(revision=2) for row in rows])
         assert sorted(backend.store.find_profiles(LIVE, texts)) == [row._replace(revision=2) for row in rows]
+
+
+def test_holds_a_space_as_it_was_while_others_write(backend, store, session):
+    rows = [profile_row(each, profile_id=each) for each in ("b", "a", "\uffff", "\U0001f600")]
+    definition = DefinitionRow("x", Kind.NUMBER, State.ACTIVE, 1, "r1")
+    session.write(
+        WriteSet(definitions_at={LIVE: 0}, new_definitions={LIVE: [definition]}, profiles=rows), wait_seconds=5
+    )
+    with store.open_snapshot(LIVE) as snapshot:
+        later = [profile_row("a", profile_id="a", revision=2, document='{"x":1}'), profile_row("c", profile_id="c")]
+        other = DefinitionRow("y", Kind.NUMBER, State.ACTIVE, 1, "r2")
+        session.write(
+            WriteSet(definitions_at={LIVE: 1}, new_definitions={LIVE: [other]}, profiles=later), wait_seconds=5
+        )
+        backend.erase_profile(LIVE, "b")
+        assert snapshot.get_definitions() == [definition]
+        assert snapshot.count_profiles() == 4
+        assert [row for step in snapshot.read_profiles() for row in step] == [rows[1], rows[0], rows[2], rows[3]]
+    with store.open_snapshot(LIVE) as snapshot:
+        assert [row.distinct_id for step in snapshot.read_profiles() for row in step] == [
+            "a",
+            "c",
+            "\uffff",
+            "\U0001f600",
+        ]
+
+
+def test_leaves_aliases_and_other_spaces_out_of_a_snapshot(store, session):
+    alias = profile_row("old", profile_id="p2")._replace(alias_of="u")
+    rows = WriteSet(edited=[EditedRow(alias, "", 0, None, None)], profiles=[profile_row(), profile_row(space=TEST)])
+    session.write(rows, wait_seconds=5)
+    with store.open_snapshot(LIVE) as snapshot:
+        assert (snapshot.count_profiles(), [list(step) for step in snapshot.read_profiles()]) == (1, [[profile_row()]])
+    with store.open_snapshot(SOUTH_LIVE) as snapshot:
+        assert (snapshot.count_profiles(), [row for step in snapshot.read_profiles() for row in step]) == (0, [])
 
 
 def test_gives_a_session_back_more_than_once(store):

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from traitbase import bootstrap
-from traitbase.cli.options import AsJson, Data, existing_store_in
+from traitbase.cli.options import AsJson, Data, existing_store_in, settings_for
 from traitbase.domain.errors import InvalidInput, Refused, TraitbaseError
 from traitbase.domain.spaces import Environment, Space
 from traitbase.domain.values import Kind
@@ -34,6 +34,7 @@ _COLUMNS_SHOWN = 200
 _ORIGINS = {
     Origin.DEFINED: "defined already",
     Origin.ASKED: "--type",
+    Origin.EXPORT: "from the export",
     Origin.FILE: "from the file",
     Origin.TEXT: "text stays text",
 }
@@ -99,7 +100,8 @@ def import_file(
                 else:
                     _calm_the_interpreter()
                     signal.signal(signal.SIGTERM, _end_as_if_interrupted)  # to say how far it got
-                    given = Sources(bootstrap.now_us, bootstrap.new_request_id, bootstrap.new_profile_id)
+                    keeps_history = settings_for(data).history_days > 0
+                    given = Sources(bootstrap.now_us, bootstrap.new_request_id, bootstrap.new_profile_id, keeps_history)
                     tally = run_import(store, planned, given=given, watch=watch)
         finally:
             store.close()
@@ -163,7 +165,7 @@ def _show_types(shown: Console, planned: Import, file: Path) -> None:
 
 
 def _why(planned: Import, column: Column) -> str:
-    if planned.format is Format.NDJSON and column.origin is not Origin.DEFINED:
+    if planned.format is Format.NDJSON and column.origin in (Origin.FILE, Origin.TEXT):
         return _SEEN_IN_LINES
     return _ORIGINS[column.origin]
 

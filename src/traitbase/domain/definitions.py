@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
 from enum import StrEnum
@@ -46,6 +46,11 @@ class Definitions:
         """Return these definitions and the given new ones, as the set of that revision."""
         added = {name: PropertyDefinition(kind) for name, kind in kinds.items()}
         return Definitions({**self.by_name, **added}, self.zone, revision)
+
+    def with_active(self, names: Collection[str]) -> Definitions:
+        """Return these definitions, those of the given names as if they were not archived."""
+        active = {name: PropertyDefinition(self.by_name[name].kind) for name in names if name in self.by_name}
+        return Definitions({**self.by_name, **active}, self.zone, self.revision)
 
 
 def infer_kind(value: Value) -> Kind:

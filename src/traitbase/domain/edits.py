@@ -68,7 +68,22 @@ class Erase:
     distinct_ids: tuple[str, ...]
 
 
-Edit: TypeAlias = Create | Change | PatchChannel | DeleteChannel | Prefer | Merge | Erase
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Bring back a profile that was exported: make it if it is unknown, replace what is mentioned, add its other ids.
+
+    Values of `archived` properties are taken although those take no new values: the export says so of them itself.
+    """
+
+    distinct_id: str
+    changes: AttributeChanges
+    preferences: Preferences
+    aliases: tuple[str, ...]
+    properties: Update | None
+    archived: frozenset[str] = frozenset()
+
+
+Edit: TypeAlias = Create | Change | PatchChannel | DeleteChannel | Prefer | Merge | Erase | Restore
 
 
 def ids_of(edit: Edit) -> tuple[str, ...]:
@@ -80,5 +95,7 @@ def ids_of(edit: Edit) -> tuple[str, ...]:
             return (source, target)
         case Erase(distinct_ids=distinct_ids):
             return distinct_ids
+        case Restore(distinct_id=distinct_id, aliases=aliases):
+            return (distinct_id, *aliases)
         case _:
             return (edit.distinct_id,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from traitbase.domain.definitions import DEFINITIONS_MAX, State
@@ -58,38 +58,59 @@ def declare_definitions(
     name that no property may have, Conflict if a name is defined with another kind, Refused if the space would have
     more than `DEFINITIONS_MAX` definitions or the storage cannot be written to. Nothing is declared then.
     """
-    _check_names(kinds)
+    rows = [DefinitionRow(name, kind, State.ACTIVE, at_us, first_seen_in) for name, kind in kinds.items()]
+    return _add(store, space, rows, check=_check_kinds)
+
+
+def restore_definitions(store: Store, space: Space, rows: Sequence[DefinitionRow]) -> list[str]:
+    """Define properties with their states and descriptions, and return those names that were not defined before.
+
+    Those that are defined stay as they are, whatever they are. Raises as `declare_definitions` does otherwise.
+    """
+    return _add(store, space, rows, check=None)
+
+
+def _add(
+    store: Store, space: Space, rows: Sequence[DefinitionRow], *, check: Callable[[DefinitionRow, Kind], None] | None
+) -> list[str]:
+    """Define what is not defined yet. `check` is asked about each row that is, with the kind it has."""
+    _check_names(row.name for row in rows)
     session = store.open_session()
     try:
         while True:
-            revision, rows = store.get_definitions(space)
-            new = _find_new(kinds, {row.name: row.kind for row in rows})
+            revision, found = store.get_definitions(space)
+            new = _find_new(rows, {row.name: row.kind for row in found}, check)
             if not new:
                 return []
-            entries = [DefinitionRow(name, kinds[name], State.ACTIVE, at_us, first_seen_in) for name in new]
-            writes = WriteSet(definitions_at={space: revision}, new_definitions={space: entries})
+            writes = WriteSet(definitions_at={space: revision}, new_definitions={space: new})
             try:
                 session.write(writes, wait_seconds=_WAIT_SECONDS)
             except Conflict:  # another writer changed the definitions meanwhile: look again
                 continue
-            return new
+            return [row.name for row in new]
     finally:
         session.close()
 
 
-def _check_names(kinds: Mapping[str, Kind]) -> None:
-    faults = tuple(Fault(name, NAME_RULE) for name in kinds if not is_property_name(name))
+def _check_names(names: Iterable[str]) -> None:
+    faults = tuple(Fault(name, NAME_RULE) for name in names if not is_property_name(name))
     if faults:
         raise InvalidInput(f"{faults[0].path!r} cannot be a property name: {faults[0].message}", faults=faults)
 
 
-def _find_new(kinds: Mapping[str, Kind], known: Mapping[str, Kind]) -> list[str]:
-    for name, kind in kinds.items():
-        found = known.get(name, kind)
-        if found is not kind:
-            message = f"the property {name!r} is defined as {found.value}, and cannot be declared as {kind.value}"
-            raise Conflict(message, code="definition_exists")
-    new = [name for name in kinds if name not in known]
+def _check_kinds(row: DefinitionRow, found: Kind) -> None:
+    if found is not row.kind:
+        message = f"the property {row.name!r} is defined as {found.value}, and cannot be declared as {row.kind.value}"
+        raise Conflict(message, code="definition_exists")
+
+
+def _find_new(
+    rows: Sequence[DefinitionRow], known: Mapping[str, Kind], check: Callable[[DefinitionRow, Kind], None] | None
+) -> list[DefinitionRow]:
+    for row in rows:
+        if check is not None and row.name in known:
+            check(row, known[row.name])
+    new = [row for row in rows if row.name not in known]
     if len(known) + len(new) > DEFINITIONS_MAX:
         message = (
             f"{len(new):,} new properties do not fit: a workspace has at most {DEFINITIONS_MAX:,} in an environment, "

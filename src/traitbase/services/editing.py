@@ -21,7 +21,7 @@ from traitbase.domain.attributes import (
 )
 from traitbase.domain.definitions import Definitions
 from traitbase.domain.destinations import TOKEN_CHANNELS, Channel, digest_of_destination, find_key
-from traitbase.domain.edits import Change, Create, DeleteChannel, Edit, Erase, Merge, PatchChannel, Prefer
+from traitbase.domain.edits import Change, Create, DeleteChannel, Edit, Erase, Merge, PatchChannel, Prefer, Restore
 from traitbase.domain.effects import State, effect_on_profile
 from traitbase.domain.errors import Fault, InvalidInput, NotFound
 from traitbase.domain.merging import merge_attributes, merge_properties
@@ -82,6 +82,8 @@ class Editor:
                 return self._merge(edit)
             case Erase():
                 return self._erase(edit)
+            case Restore():
+                return self._restore(edit)
             case _:
                 assert_never(edit)
 
@@ -175,6 +177,33 @@ class Editor:
             erased.append(ErasedPerson(ids, _digests_of(people.space.workspace_id, work)))
             self._forget(work, ids)
         return Erased(tuple(erased), tuple(unseen))
+
+    def _restore(self, edit: Restore) -> Recorded:
+        work, people = self.people.by_id[edit.distinct_id], self.people
+        held, before = work.attributes, _state_of(work)
+        new = [alias for alias in edit.aliases if people.by_id[alias] is not work]
+        taken = [alias for alias in new if people.by_id[alias].profile is not None]
+        if taken:
+            raise self._taken(taken[0])
+        aliases = tuple(dict.fromkeys(each for each in (*held.aliases, *edit.aliases) if each != work.distinct_id))
+        if len(aliases) > ALIASES_MAX:
+            fault = Fault("aliases", f"the profile would have more than {ALIASES_MAX:,} other ids")
+            raise InvalidInput(fault.message, faults=(fault,), code="too_many_aliases")
+        profile = work.profile or EMPTY_PROFILE
+        if edit.properties is not None:
+            profile = self.apply_update(profile, edit.properties)
+        if work.profile is None:
+            self._give_identity(work)
+        for alias in new:
+            row = people.by_id[alias]
+            self._give_identity(row)
+            row.retire(alias_of=work.distinct_id, at_us=self.at_us)
+            people.aliases[alias], people.by_id[alias] = row, work
+        preferences = {topic: {**held.preferences.get(topic, {}), **sent} for topic, sent in edit.preferences.items()}
+        attributes = msgspec.structs.replace(
+            edit.changes.apply_to(held), preferences={**held.preferences, **preferences}, aliases=aliases
+        )
+        return self._put(work, "import", profile, attributes, before=before)
 
     def _forget(self, work: Working, ids: tuple[str, ...]) -> None:
         people = self.people

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from traitbase.domain.definitions import Definitions, PropertyDefinition, State
-from traitbase.domain.edits import Edit, ids_of
+from traitbase.domain.edits import Edit, Restore, ids_of
 from traitbase.domain.effects import NOTHING_BEFORE, before_update
 from traitbase.domain.errors import Conflict, NotFound, TraitbaseError
 from traitbase.domain.operations import VALUE_LOST, Ignored, apply
@@ -310,7 +310,10 @@ class Ingest:
         told: list[str] = []
 
         def apply_update(profile: Profile, update: Update) -> Profile:
-            applied, new_kinds, ignored = apply(profile, update, group.definitions[space])
+            known = group.definitions[space]
+            if isinstance(edit, Restore) and edit.archived:
+                known = known.with_active(edit.archived)
+            applied, new_kinds, ignored = apply(profile, update, known)
             if new_kinds:
                 self._add_definitions(group, submission, new_kinds)
             if ignored:

@@ -298,6 +298,19 @@ class WriteSet:
         return not (self.changes or self.edited or self.deleted or self.erasures or self.must_hold)
 
 
+class Snapshot(Protocol):
+    """One space as it was at one moment, whatever is written meanwhile. Used by one thread at a time."""
+
+    def get_definitions(self) -> list[DefinitionRow]:
+        """Return the definitions in order of name."""
+
+    def count_profiles(self) -> int:
+        """Return how many profiles there are, aliases not counted."""
+
+    def read_profiles(self) -> Iterator[Sequence[ProfileRow]]:
+        """Yield the profiles (no aliases) in order of distinct_id, some hundred at a time."""
+
+
 class WriteSession(Protocol):
     """One writer's connection. Used by one thread at a time."""
 
@@ -420,6 +433,12 @@ class Store(Protocol):
 
     def get_definitions(self, space: Space) -> tuple[int, list[DefinitionRow]]:
         """Return the revision of the space's definitions (0: none yet) and the definitions in order of name."""
+
+    def open_snapshot(self, space: Space) -> AbstractContextManager[Snapshot]:
+        """Hold a space as it is at this moment, for reading all of it.
+
+        Writers go on meanwhile, but what they replace or delete stays in the storage's files until the end.
+        """
 
     def find_idempotency(self, space: Space, keys: Sequence[str], *, since_us: int) -> list[IdempotencyRow]:
         """Return those of the keys that were used at or after `since_us`."""

@@ -25,6 +25,7 @@ from traitbase.services.ports import (
     ProfileRow,
     Rewriting,
     SearchField,
+    Snapshot,
     SuppressionFilter,
     SuppressionRow,
     WriteSession,
@@ -138,6 +139,13 @@ class MemoryStore:
         with self.lock:
             rows = [row for (owner, _), row in self.tables.definitions.items() if owner == space]
             return self.tables.revisions.get(space, 0), sorted(rows)
+
+    @contextmanager
+    def open_snapshot(self, space: Space) -> Iterator[Snapshot]:
+        with self.lock:  # rows are never changed in place
+            rows = sorted(self._profiles_of(space), key=lambda row: row.distinct_id)
+            snapshot = _MemorySnapshot(self.get_definitions(space)[1], rows)
+        yield snapshot
 
     def find_idempotency(self, space: Space, keys: Sequence[str], *, since_us: int) -> list[IdempotencyRow]:
         with self.lock:
@@ -283,6 +291,21 @@ class MemoryStore:
 
     def close(self) -> None:
         return
+
+
+@dataclass(frozen=True, slots=True)
+class _MemorySnapshot:
+    definitions: list[DefinitionRow]
+    profiles: list[ProfileRow]
+
+    def get_definitions(self) -> list[DefinitionRow]:
+        return self.definitions
+
+    def count_profiles(self) -> int:
+        return len(self.profiles)
+
+    def read_profiles(self) -> Iterator[Sequence[ProfileRow]]:
+        yield self.profiles
 
 
 def _place(row: ProfileRow, *, by_time: bool) -> tuple[int, str]:

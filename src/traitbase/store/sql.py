@@ -10,6 +10,7 @@ from traitbase.store.database import Database
 from traitbase.store.definitions import DefinitionQueries
 from traitbase.store.profiles import ProfileQueries
 from traitbase.store.rewriting import RewritingQueries
+from traitbase.store.snapshots import SnapshotQueries
 from traitbase.store.subscriptions import SubscriptionQueries
 from traitbase.store.suppressions import SuppressionQueries
 from traitbase.store.workspaces import WorkspaceQueries
@@ -22,6 +23,7 @@ class SqlStore(
     DefinitionQueries,
     ChangeQueries,
     RewritingQueries,
+    SnapshotQueries,
     SuppressionQueries,
     SubscriptionQueries,
 ):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from traitbase.domain.errors import InvalidInput
 from traitbase.domain.operations import Ignored, Reason
 from traitbase.domain.updates import Operation, Payload, Update
+from traitbase.services.imports.restoring import Entry, parts_of
 
 SAMPLES_SHOWN = 10
 """How many ignored values and refused lines are kept for the summary."""
@@ -49,13 +50,13 @@ class Finding(NamedTuple):
 class Chunk:
     """Some lines of a file as they were read.
 
-    `updates` come from `lines` (same length); `refused` and `ignored` are what the reader itself found. `read` counts
+    `entries` come from `lines` (same length); `refused` and `ignored` are what the reader itself found. `read` counts
     all lines, `last_line` is the number of the last one, and `position` how much of the source is read by now, in the
     source's own unit. `cell_forms` says for a column of text how it must be written to be read as the column's type.
     """
 
     cell_forms: Mapping[str, str] = field(default_factory=dict)
-    updates: list[Update] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     refused: list[Finding] = field(default_factory=list)
     ignored: list[Finding] = field(default_factory=list)
@@ -64,9 +65,9 @@ class Chunk:
     last_line: int = 0
     position: int = 0
 
-    def add(self, line: int, update: Update) -> None:
-        """Take a line that became an update."""
-        self.updates.append(update)
+    def add(self, line: int, entry: Entry) -> None:
+        """Take a line that became an update, or a profile to restore."""
+        self.entries.append(entry)
         self.lines.append(line)
 
     def refuse(self, line: int, reason: LineReason, message: str) -> None:
@@ -79,6 +80,14 @@ class Chunk:
         about_id = where == "distinct_id"
         reason = LineReason.INVALID_DISTINCT_ID if about_id else LineReason.INVALID_ITEM
         self.refuse(line, reason, f"{where}: {what}" if where and not what.startswith(where) else what)
+
+    def take_back(self, failed: Mapping[int, InvalidInput]) -> None:
+        """Refuse lines that turned out, when they were to be written, to be impossible; by position in `entries`."""
+        for item, error in failed.items():
+            self.refuse_invalid(self.lines[item], error)
+        kept = [item for item in range(len(self.lines)) if item not in failed]
+        self.entries = [self.entries[item] for item in kept]
+        self.lines = [self.lines[item] for item in kept]
 
     def ignore(
         self, line: int, reason: LineReason, message: str, *, distinct_id: str, property_name: str | None = None
@@ -107,13 +116,13 @@ class Tally:
     samples: list[Finding] = field(default_factory=list)
 
     def add(self, chunk: Chunk, outcomes: Sequence[tuple[int, Ignored]]) -> None:
-        """Take in a chunk whose updates are durable, and what of them was ignored (position of the update, why)."""
+        """Take in a chunk whose updates are durable, and what of them was ignored (position of the entry, why)."""
         ignored = {finding.line for finding in chunk.ignored}
         if outcomes or ignored:
             ignored.update(chunk.lines[item] for item, _ in outcomes)
-            self._add_updates(chunk, outcomes, ignored)
+            self._add_entries(chunk, outcomes, ignored)
         else:
-            self.applied += len(chunk.updates)
+            self.applied += len(chunk.entries)
         self.read += chunk.read
         self.ignored += len(ignored)
         self.refused += len(chunk.refused)
@@ -121,12 +130,12 @@ class Tally:
         self.last_line = chunk.last_line
         self._note(chunk, outcomes)
 
-    def _add_updates(self, chunk: Chunk, outcomes: Sequence[tuple[int, Ignored]], ignored: set[int]) -> None:
-        entries_ignored = Counter(item for item, _ in outcomes)
+    def _add_entries(self, chunk: Chunk, outcomes: Sequence[tuple[int, Ignored]], ignored: set[int]) -> None:
+        values_ignored = Counter(item for item, _ in outcomes)
         for item, line in enumerate(chunk.lines):
             if line not in ignored:
                 self.applied += 1
-            elif entries_ignored[item] < sum(len(payload) for _, payload in chunk.updates[item].operations):
+            elif values_ignored[item] < parts_of(chunk.entries[item]):
                 self.applied_partly += 1
 
     def _note(self, chunk: Chunk, outcomes: Sequence[tuple[int, Ignored]]) -> None:
@@ -144,10 +153,11 @@ class Tally:
 
 def _findings_of(chunk: Chunk, outcomes: Sequence[tuple[int, Ignored]]) -> Iterator[Finding]:
     for item, (operation, name, reason, message) in outcomes:
-        distinct_id, operations, _ = chunk.updates[item]
-        is_unread = reason is Reason.TYPE_MISMATCH and _was_left_as_text(operations, name)
-        told = chunk.cell_forms.get(name, message) if is_unread else message
-        yield Finding(chunk.lines[item], "ignored", reason.value, told, distinct_id, operation.value, name)
+        entry = chunk.entries[item]
+        told = message
+        if reason is Reason.TYPE_MISMATCH and isinstance(entry, Update) and _was_left_as_text(entry.operations, name):
+            told = chunk.cell_forms.get(name, message)
+        yield Finding(chunk.lines[item], "ignored", reason.value, told, entry.distinct_id, operation.value, name)
 
 
 def _was_left_as_text(operations: tuple[tuple[Operation, Payload], ...], name: str) -> bool:

@@ -27,6 +27,7 @@ class Origin(StrEnum):
 
     DEFINED = "defined"
     ASKED = "asked"
+    EXPORT = "export"
     FILE = "file"
     TEXT = "text"
 
@@ -71,6 +72,14 @@ class Column:
 
 def check_names(names: Sequence[str]) -> None:
     """Raise InvalidInput, naming the column, unless one is distinct_id and all others can be properties, each once."""
+    check_property_names(names)
+    check_has_id(names)
+    if len(names) == 1:
+        raise InvalidInput(f"there is no column beside {DISTINCT_ID!r}, so nothing to set", code="no_columns")
+
+
+def check_property_names(names: Sequence[str]) -> None:
+    """Raise InvalidInput, naming the column, unless all can be properties, each once."""
     faults = []
     seen: set[str] = set()
     for position, name in enumerate(names, start=1):
@@ -83,18 +92,23 @@ def check_names(names: Sequence[str]) -> None:
         seen.add(name)
     if faults:
         raise InvalidInput(f"{faults[0].path}: {faults[0].message}", faults=tuple(faults), code="invalid_column")
-    if DISTINCT_ID not in seen:
+
+
+def check_has_id(names: Sequence[str]) -> None:
+    """Raise InvalidInput that says which columns there are, unless one is distinct_id."""
+    if DISTINCT_ID not in names:
         shown = ", ".join(repr(name) for name in names[:20])
         message = f"there is no column {DISTINCT_ID!r}; the columns are {shown}. Rename the one that holds your own ids"
         raise InvalidInput(message, code="no_distinct_id")
-    if len(names) == 1:
-        raise InvalidInput(f"there is no column beside {DISTINCT_ID!r}, so nothing to set", code="no_columns")
 
 
 def decide_columns(
-    found: Sequence[FileColumn], definitions: Mapping[str, PropertyDefinition], asked: Mapping[str, Kind]
+    found: Sequence[FileColumn],
+    definitions: Mapping[str, PropertyDefinition],
+    asked: Mapping[str, Kind],
+    exported: Mapping[str, PropertyDefinition],
 ) -> list[Column]:
-    """Return the file's columns with their types.
+    """Return the file's columns with their types. `exported`: those that an export says itself.
 
     Raises InvalidInput if a type is asked for a column that the file does not have or that its values cannot be read
     as, Conflict if the property is defined with another type.
@@ -105,7 +119,10 @@ def decide_columns(
         raise InvalidInput(
             f"--type {unknown[0]}: there is no such column; the columns are {shown}", code="unknown_column"
         )
-    return [_decide(column, definitions.get(column.name), asked.get(column.name)) for column in found]
+    return [
+        _decide(column, definitions.get(column.name), asked.get(column.name), exported.get(column.name))
+        for column in found
+    ]
 
 
 def cell_forms(columns: Sequence[Column]) -> dict[str, str]:
@@ -127,7 +144,9 @@ def kinds_found(columns: Sequence[Column]) -> dict[str, Kind]:
     return {column.name: column.kind for column in columns if column.origin in (Origin.FILE, Origin.TEXT)}
 
 
-def _decide(found: FileColumn, definition: PropertyDefinition | None, asked: Kind | None) -> Column:
+def _decide(
+    found: FileColumn, definition: PropertyDefinition | None, asked: Kind | None, exported: PropertyDefinition | None
+) -> Column:
     name, carried = found
     if definition is not None and asked is not None and definition.kind is not asked:
         message = (
@@ -139,7 +158,11 @@ def _decide(found: FileColumn, definition: PropertyDefinition | None, asked: Kin
         _check_readable(name, carried, asked)
         return Column(name, carried, asked, Origin.ASKED, State.ACTIVE if definition is None else definition.state)
     if definition is not None:
-        return Column(name, carried, definition.kind, Origin.DEFINED, definition.state)
+        restored = exported is not None and exported.state is State.ARCHIVED
+        state = State.ACTIVE if restored else definition.state
+        return Column(name, carried, definition.kind, Origin.DEFINED, state)
+    if exported is not None:
+        return Column(name, carried, exported.kind, Origin.EXPORT)
     return Column(name, carried, carried, Origin.TEXT if carried is Kind.STRING else Origin.FILE)
 
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import cast
 
 from traitbase.domain.definitions import PropertyDefinition
+from traitbase.domain.edits import Restore
 from traitbase.domain.errors import Refused, TraitbaseError
 from traitbase.domain.spaces import Space
+from traitbase.domain.updates import Update
 from traitbase.domain.values import Kind
-from traitbase.services.definitions import declare_definitions
+from traitbase.services.definitions import declare_definitions, restore_definitions
+from traitbase.services.exports.layout import Definition
 from traitbase.services.imports.accounting import Chunk, Finding, Tally
 from traitbase.services.imports.columns import Column, decide_columns, kinds_asked, kinds_found
+from traitbase.services.imports.restoring import update_in
 from traitbase.services.imports.sources import Format, Source
-from traitbase.services.imports.writing import GroupWriter
+from traitbase.services.imports.writing import GroupWriter, settle_chunk
 from traitbase.services.ingest import Ingest, Submission
-from traitbase.services.ports import Store
+from traitbase.services.ports import DefinitionRow, Store
 from traitbase.services.workspaces import get_workspace
 
 ROWS_A_GROUP = 2_000
@@ -30,11 +36,12 @@ KEY_ID = "import"
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where time and ids come from."""
+    """Where time and ids come from, and whether profiles keep a history."""
 
     now_us: Callable[[], int]
     new_request_id: Callable[[], str]
     new_profile_id: Callable[[], str]
+    keeps_history: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,13 @@ def plan_import(store: Store, space: Space, opened: tuple[Format, Source], *, as
     _, rows = store.get_definitions(space)
     definitions = {row.name: PropertyDefinition(row.kind, row.state) for row in rows}
     chosen, source = opened
-    return Import(space, chosen, source, decide_columns(source.columns, definitions, asked))
+    header = source.exported
+    exported = {} if header is None else {each.name: _definition_of(each) for each in header.definitions}
+    return Import(space, chosen, source, decide_columns(source.columns, definitions, asked, exported))
+
+
+def _definition_of(exported: Definition) -> PropertyDefinition:
+    return PropertyDefinition(exported.type, exported.state)
 
 
 def check_import(planned: Import, *, watch: Watch) -> Tally:
@@ -87,30 +100,45 @@ def run_import(store: Store, planned: Import, *, given: Sources, watch: Watch) -
     """
     if planned.format is not Format.NDJSON:
         _declare(store, planned.space, kinds_asked(planned.columns), given)
+    if planned.source.exported is not None:
+        at_us, definitions = given.now_us(), planned.source.exported.definitions
+        rows = [
+            DefinitionRow(each.name, each.type, each.state, at_us, KEY_ID, each.description) for each in definitions
+        ]
+        restore_definitions(store, planned.space, rows)
     tally = Tally(watch.report)
     try:
         _write_all(store, planned, given, watch, tally)
     except (TraitbaseError, OSError, UnicodeError, KeyboardInterrupt) as error:
-        raise _stopped(planned.format, tally, error) from error
+        raise _stopped(planned, tally, error) from error
     return tally
 
 
 def _write_all(store: Store, planned: Import, given: Sources, watch: Watch, tally: Tally) -> None:
-    def on_durable(chunk: Chunk, submission: Submission) -> None:
-        tally.add(chunk, submission.ignored)
+    def on_durable(chunk: Chunk, submissions: Sequence[Submission]) -> None:
+        tally.add(chunk, settle_chunk(chunk, submissions))
         if watch.on_progress:
             watch.on_progress(chunk.position)
 
     undeclared = {} if planned.format is Format.NDJSON else kinds_found(planned.columns)
-    ingest = Ingest(store, new_profile_id=given.new_profile_id)
+    ingest = Ingest(store, new_profile_id=given.new_profile_id, keeps_history=given.keeps_history)
     with GroupWriter(ingest, tidy=store.tidy, on_durable=on_durable) as writer:
         for chunk in _read(planned):
             if undeclared:
                 # A value of text could be taken for a date, so its column's type comes first. Without a value, none.
                 found = {name: undeclared.pop(name) for name in _names_in(chunk) & undeclared.keys()}
                 _declare(store, planned.space, found, given)
-            submission = Submission(planned.space, chunk.updates, given.new_request_id(), given.now_us(), KEY_ID)
-            writer.put(chunk, submission)
+            writer.put(chunk, list(_submissions_of(chunk, planned.space, given)))
+
+
+def _submissions_of(chunk: Chunk, space: Space, given: Sources) -> Iterator[Submission]:
+    """Yield the chunk's entries in order: updates in a row as one request, each edit as one of its own."""
+    for kind, entries in groupby(chunk.entries, key=type):
+        if kind is Restore:
+            for edit in entries:
+                yield Submission(space, (), given.new_request_id(), given.now_us(), KEY_ID, edit=cast("Restore", edit))
+        else:
+            yield Submission(space, cast("list[Update]", list(entries)), given.new_request_id(), given.now_us(), KEY_ID)
 
 
 def _declare(store: Store, space: Space, kinds: dict[str, Kind], given: Sources) -> None:
@@ -118,19 +146,20 @@ def _declare(store: Store, space: Space, kinds: dict[str, Kind], given: Sources)
 
 
 def _names_in(chunk: Chunk) -> set[str]:
-    return {name for update in chunk.updates for _, payload in update.operations for name in payload}
+    updates = filter(None, map(update_in, chunk.entries))
+    return {name for update in updates for _, payload in update.operations for name in payload}
 
 
 def _read(planned: Import) -> Iterator[Chunk]:
     return planned.source.read(planned.columns, rows=ROWS_A_GROUP)
 
 
-def _stopped(chosen: Format, tally: Tally, error: BaseException) -> Refused:
+def _stopped(planned: Import, tally: Tally, error: BaseException) -> Refused:
     reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
     if not tally.read:
         return Refused(f"stopped before anything was applied: {reason}", code="import_stopped")
-    what = "row" if chosen is Format.PARQUET else "line"
-    if chosen is Format.NDJSON:
+    what = "row" if planned.format is Format.PARQUET else "line"
+    if planned.format is Format.NDJSON and planned.source.exported is None:
         advice = f"to go on, import the lines after {tally.last_line:,} as a file of their own"
     else:
         advice = "the same file can be imported again: setting a value twice is setting it once"

@@ -1,4 +1,7 @@
-"""NDJSON: one batch item `{"distinct_id": …, "action": {…}}` a line, with the meaning it has in the API."""
+"""NDJSON: one batch item `{"distinct_id": …, "action": {…}}` a line, with the meaning it has in the API.
+
+An export begins with a header instead; its lines are profiles, and may be items too.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,10 @@ from traitbase.domain.definitions import infer_kind
 from traitbase.domain.errors import InvalidInput
 from traitbase.domain.updates import Operation, Update, parse_item
 from traitbase.domain.values import Kind, parse_number_literal
+from traitbase.services.exports.layout import Header, find_header
 from traitbase.services.imports.accounting import Chunk, LineReason
 from traitbase.services.imports.columns import Column, FileColumn
+from traitbase.services.imports.restoring import read_profile, update_in
 from traitbase.services.imports.texts import open_text, physical_lines
 
 PREVIEWED_LINES = 1_000
@@ -32,19 +37,21 @@ class NdjsonSource:
         self.encoding = encoding
         self.total = path.stat().st_size
         self._path = path
+        self.exported = _find_header(path, encoding)
         self.columns = self._preview()
 
     def read(self, columns: Sequence[Column], *, rows: int) -> Iterator[Chunk]:  # noqa: ARG002  # lines say it themselves
         """Yield the file's lines as updates, so many at a time."""
         chunk = Chunk()
+        archived = None if self.exported is None else self.exported.archived
         with open_text(self._path, self.encoding) as stream:
-            for line, text in enumerate(physical_lines(stream), start=1):
+            for line, text in _numbered(physical_lines(stream), self.exported):
                 chunk.read += 1
                 chunk.last_line = line
                 if text.isspace():
                     chunk.blank += 1
                 else:
-                    _add(chunk, line, text)
+                    _add(chunk, line, text, archived)
                 if chunk.read >= rows:
                     chunk.position = stream.buffer.tell()
                     yield chunk
@@ -53,18 +60,32 @@ class NdjsonSource:
         yield chunk
 
     def _preview(self) -> list[FileColumn]:
+        if self.exported is not None:
+            return [FileColumn(definition.name, definition.type) for definition in self.exported.definitions]
         seen: dict[str, Kind] = {}
         chunk = Chunk()
         with open_text(self._path, self.encoding) as stream:
             for text in islice(physical_lines(stream), PREVIEWED_LINES):
-                _add(chunk, 0, text)
-        for update in chunk.updates:
+                _add(chunk, 0, text, None)
+        for update in filter(None, map(update_in, chunk.entries)):
             for name, kind in _kinds_in(update):
                 seen.setdefault(name, kind)
         return [FileColumn(name, kind) for name, kind in seen.items()]
 
 
-def _add(chunk: Chunk, line: int, text: str) -> None:
+def _find_header(path: Path, encoding: str) -> Header | None:
+    with open_text(path, encoding) as stream:
+        first = next(physical_lines(stream), "")
+    return find_header(first)
+
+
+def _numbered(lines: Iterator[str], header: Header | None) -> Iterator[tuple[int, str]]:
+    """Yield the lines with their numbers, without the header."""
+    numbered = enumerate(lines, start=1)
+    return numbered if header is None else islice(numbered, 1, None)
+
+
+def _add(chunk: Chunk, line: int, text: str, archived: frozenset[str] | None) -> None:
     try:
         item = _decode(text)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -73,7 +94,8 @@ def _add(chunk: Chunk, line: int, text: str) -> None:
         chunk.refuse(line, LineReason.MALFORMED_JSON, f"the line is no JSON object: {message}")
         return
     try:
-        chunk.add(line, parse_item(item))
+        is_profile = archived is not None and not (isinstance(item, dict) and "action" in item)
+        chunk.add(line, read_profile(item, archived or frozenset()) if is_profile else parse_item(item))
     except InvalidInput as error:
         chunk.refuse_invalid(line, error)
 

@@ -16,8 +16,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traitbase.domain.errors import Fault, InvalidInput
 from traitbase.domain.values import Kind
+from traitbase.services.exports.layout import ATTRIBUTE_COLUMNS, MARK, Header, find_header
 from traitbase.services.imports.accounting import Chunk
-from traitbase.services.imports.columns import DISTINCT_ID, Column, Convert, FileColumn, cell_forms, check_names
+from traitbase.services.imports.columns import (
+    DISTINCT_ID,
+    Column,
+    Convert,
+    FileColumn,
+    cell_forms,
+    check_has_id,
+    check_names,
+    check_property_names,
+)
 from traitbase.services.imports.rows import NOT_FINITE, RowBuilder, compose
 
 if TYPE_CHECKING:
@@ -74,43 +84,65 @@ class ParquetSource:
     def __init__(self, path: Path) -> None:
         self._path = path
         with _connection(path) as connection:
+            self.exported = _find_export(connection, path)
             self.total, self._names, types = _read_schema(connection, path)
-        check_names(self._names)
+        if self.exported is None:
+            check_names(self._names)
+        else:
+            check_has_id(self._names)
+            check_property_names(list(self._column_of))
         self._readings = _find_readings(self._names, types)
 
     @property
     def columns(self) -> list[FileColumn]:
         """The columns besides distinct_id, with the kinds of their types."""
-        return [FileColumn(name, reading.kind) for name, reading in self._readings.items() if name != DISTINCT_ID]
+        return [FileColumn(name, self._readings[column].kind) for name, column in self._column_of.items()]
+
+    @property
+    def _column_of(self) -> dict[str, str]:
+        """The name of each property's column. They are the same, but in exports of names that only differ by case."""
+        renamed = {} if self.exported is None else self.exported.renamed
+        of_profiles = {DISTINCT_ID, *self._attributes}
+        return {renamed.get(column, column): column for column in self._names if column not in of_profiles}
+
+    @property
+    def _attributes(self) -> list[str]:
+        """The columns of attributes: only exports have them."""
+        return [] if self.exported is None else [name for name in ATTRIBUTE_COLUMNS if name in self._names]
 
     def read(self, columns: Sequence[Column], *, rows: int) -> Iterator[Chunk]:
         """Yield the file's rows as updates, so many at a time. Lines are rows, counted from 1."""
-        names = [column.name for column in columns]
-        converts = [compose(self._readings[column.name].convert, column.convert) for column in columns]
-        builder = RowBuilder(names, converts)
+        names, column_of = [column.name for column in columns], self._column_of
+        converts = [compose(self._readings[column_of[column.name]].convert, column.convert) for column in columns]
+        archived = None if self.exported is None else self.exported.archived
+        builder = RowBuilder(names, converts, archived=archived)
+        attributes = self._attributes
         forms = cell_forms(columns)
         line = 0
         with _connection(self._path) as connection:
             # Columns by position: the engine compares names without regard to case, and renames those that clash.
-            query = f"SELECT {self._selection(names)} FROM {_SCAN} AS file({self._aliases()})"  # noqa: S608  # no outside text in it
+            selection = self._selection([*(column_of[name] for name in names), *attributes])
+            query = f"SELECT {selection} FROM {_SCAN} AS file({self._aliases()})"  # noqa: S608  # no outside text in it
             connection.execute(query, [_pattern(self._path)])
             while fetched := connection.fetchmany(rows):
                 chunk = Chunk(read=len(fetched), cell_forms=forms)
                 for row in fetched:
                     line += 1
-                    cells = dict(zip(names, row, strict=False))  # the row is one longer: distinct_id comes last
+                    # The row is longer: attributes, if it is an export, and distinct_id come last.
+                    cells = dict(zip(names, row, strict=False))
                     if None in row:
                         cells = {name: cell for name, cell in cells.items() if cell is not None}
-                    builder.add(chunk, line, row[-1], cells)
+                    said = zip(attributes, row[len(names) :], strict=False)
+                    builder.add(chunk, line, row[-1], cells, {name: cell for name, cell in said if cell is not None})
                 chunk.last_line = chunk.position = line
                 yield chunk
 
     def _aliases(self) -> str:
         return ", ".join(f"column{position}" for position in range(len(self._names)))
 
-    def _selection(self, names: Sequence[str]) -> str:
-        order = [*names, DISTINCT_ID]
-        return ", ".join(self._readings[name].select.format(f"column{self._names.index(name)}") for name in order)
+    def _selection(self, columns: Sequence[str]) -> str:
+        places = {name: f"column{position}" for position, name in enumerate(self._names)}
+        return ", ".join(self._readings[name].select.format(places[name]) for name in [*columns, DISTINCT_ID])
 
 
 _SCAN = "read_parquet(?, hive_partitioning = false)"
@@ -128,6 +160,7 @@ def _connection(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     }
     connection = duckdb.connect(":memory:", config=settings)
     try:
+        connection.execute("SET enable_progress_bar = false")  # it goes to standard output, among what is printed
         yield connection
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
@@ -138,6 +171,12 @@ def _connection(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _pattern(path: Path) -> str:
     return glob.escape(str(path))  # the engine takes patterns, and a file may be called a[1].parquet
+
+
+def _find_export(connection: duckdb.DuckDBPyConnection, path: Path) -> Header | None:
+    query = "SELECT value FROM parquet_kv_metadata(?) WHERE key::VARCHAR = ?"
+    found = connection.execute(query, [_pattern(path), MARK]).fetchone()
+    return None if found is None else find_header(found[0])
 
 
 def _read_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, list[str], list[Any]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from traitbase.domain.errors import InvalidInput
 from traitbase.domain.updates import set_update
 from traitbase.domain.values import JsonValue
+from traitbase.services.exports.layout import read_attribute_cells
 from traitbase.services.imports.accounting import Chunk, LineReason
 from traitbase.services.imports.columns import Convert
+from traitbase.services.imports.restoring import read_profile
 
 
 class NotFinite:
@@ -32,15 +34,28 @@ def compose(first: Convert | None, second: Convert | None) -> Convert | None:
 
 
 class RowBuilder:
-    """Turns the cells of rows into updates. `converts` pairs with `names`; None: the cell is sent as it is."""
+    """Turns the cells of rows into updates. `converts` pairs with `names`; None: the cell is sent as it is.
 
-    def __init__(self, names: Sequence[str], converts: Sequence[Convert | None]) -> None:
+    `archived`: the rows are those of an export, which has these archived properties.
+    """
+
+    def __init__(
+        self, names: Sequence[str], converts: Sequence[Convert | None], *, archived: frozenset[str] | None = None
+    ) -> None:
         self._names = tuple(names)
+        self._archived = archived
         pairs = zip(names, converts, strict=True)
         self._converts = [(name, convert) for name, convert in pairs if convert is not None]
 
-    def add(self, chunk: Chunk, line: int, distinct_id: str, properties: dict[str, JsonValue]) -> None:
-        """Take a row: its cells by name, those without a value left out."""
+    def add(
+        self,
+        chunk: Chunk,
+        line: int,
+        distinct_id: str,
+        properties: dict[str, JsonValue],
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take a row: its cells by name, those without a value left out; `attributes` of an export by column."""
         for name, convert in self._converts:
             if name in properties:
                 value: Any = convert(properties[name])
@@ -51,9 +66,12 @@ class RowBuilder:
                 else:
                     properties[name] = value
         try:
-            if properties:
-                chunk.updates.append(set_update(distinct_id, properties))
-                chunk.lines.append(line)
+            if self._archived is not None:
+                said = read_attribute_cells(attributes) if attributes else {}
+                profile = {**said, "distinct_id": distinct_id, "properties": properties}
+                chunk.add(line, read_profile(profile, self._archived))
+            elif properties:
+                chunk.add(line, set_update(distinct_id, properties))
             else:
                 self._add_empty(chunk, line, distinct_id)
         except InvalidInput as error:

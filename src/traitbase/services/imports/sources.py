@@ -11,6 +11,7 @@ from typing import Protocol
 
 from traitbase.domain.errors import InvalidInput, NotFound
 from traitbase.domain.values import Kind
+from traitbase.services.exports.layout import Header
 from traitbase.services.imports.accounting import Chunk
 from traitbase.services.imports.columns import Column, FileColumn
 from traitbase.services.imports.delimited import CsvSource
@@ -67,6 +68,10 @@ class Source(Protocol):
     @property
     def columns(self) -> list[FileColumn]:
         """The columns besides distinct_id, and what kind of values each has."""
+
+    @property
+    def exported(self) -> Header | None:
+        """What the file says of itself, if it is one of our own exports."""
 
     def read(self, columns: Sequence[Column], *, rows: int) -> Iterator[Chunk]:
         """Yield the file's lines, so many at a time. Raises InvalidInput if it turns out to be damaged."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from traitbase.domain.errors import Conflict, Refused
+from traitbase.domain.errors import Conflict, InvalidInput, Refused
+from traitbase.domain.operations import Ignored
 from traitbase.services.imports.accounting import Chunk
 from traitbase.services.ingest import Group, Ingest, Submission
 
@@ -23,6 +24,25 @@ class _Flight(NamedTuple):
     written: Future[None]
 
 
+def settle_chunk(chunk: Chunk, submissions: Sequence[Submission]) -> list[tuple[int, Ignored]]:
+    """Return what was ignored of a chunk that is durable: by position of its entry, and why.
+
+    `submissions` hold the chunk's entries in order. Those that could not be carried out become refused lines.
+    """
+    outcomes: list[tuple[int, Ignored]] = []
+    failed: dict[int, InvalidInput] = {}
+    at = 0
+    for submission in submissions:
+        if isinstance(submission.outcome, InvalidInput):
+            failed[at] = submission.outcome
+        else:
+            outcomes.extend((at - len(failed) + item, ignored) for item, ignored in submission.ignored)
+        at += len(submission.updates) if submission.edit is None else 1
+    if failed:
+        chunk.take_back(failed)
+    return outcomes
+
+
 class GroupWriter:
     """Puts chunks through an `Ingest` in order. `on_durable` is told of each once it is on the disk.
 
@@ -30,7 +50,7 @@ class GroupWriter:
     """
 
     def __init__(
-        self, ingest: Ingest, *, tidy: Callable[[], None], on_durable: Callable[[Chunk, Submission], None]
+        self, ingest: Ingest, *, tidy: Callable[[], None], on_durable: Callable[[Chunk, Sequence[Submission]], None]
     ) -> None:
         self._ingest = ingest
         self._tidy = tidy
@@ -53,12 +73,12 @@ class GroupWriter:
             self._executor.shutdown()
             self._ingest.close()
 
-    def put(self, chunk: Chunk, submission: Submission) -> None:
+    def put(self, chunk: Chunk, submissions: Sequence[Submission]) -> None:
         """Prepare a chunk, wait for the one before it, and send this one on its way.
 
         Raises Refused if the one before it cannot be written; neither is kept then.
         """
-        group = Group([submission])
+        group = Group(submissions)
         try:
             self._prepare(group)
             if not self._land():
@@ -116,4 +136,4 @@ class GroupWriter:
         assert self._flight is not None  # only called with a group that was under way
         chunk, group, _ = self._flight
         self._flight = None
-        self._on_durable(chunk, group.submissions[0])
+        self._on_durable(chunk, group.submissions)
