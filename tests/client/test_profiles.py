@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from traitbase.client import Conflict, InvalidRequest, NotFound
+from traitbase.client import Change, Conflict, InvalidRequest, NotFound
 
 PUSH = [{"token": "t1", "integration_id": None, "status": 1}]
 
@@ -84,3 +84,29 @@ def test_what_does_not_exist_is_not_found(client, me, call):
 def test_a_destination_that_is_none_is_an_invalid_request(client, me):
     with pytest.raises(InvalidRequest, match="Invalid destination for channel sms"):
         client.create_profile(me, channel={"sms": "x"})
+
+
+def test_it_yields_the_history_newest_first_over_pages(client, me, monkeypatch):
+    monkeypatch.setattr("traitbase.client.client._ITEMS_A_PAGE", 1)
+    client.create_profile(me, name="Ann")
+    client.set(me, {"cl_n": Decimal("0.1")})
+    client.set(me, {"cl_n": 2})
+    changes = [(entry.action, entry.changes) for entry in client.history(me)]
+    assert changes == [
+        ("properties", (Change(property="cl_n", before=Decimal("0.1"), after=2),)),
+        ("properties", (Change(property="cl_n", before=None, after=Decimal("0.1")),)),
+        ("create", (Change(attribute="status", after=1), Change(attribute="name", after="Ann"))),
+    ]
+    assert {entry.distinct_id for entry in client.history(me)} == {me}
+
+
+def test_it_yields_every_profile_that_is_sought(client, me, monkeypatch):
+    monkeypatch.setattr("traitbase.client.client._ITEMS_A_PAGE", 2)
+    ids = [f"{me}-{number}" for number in range(5)]
+    for each in ids:
+        client.set(each, {"cl_n": 1})
+    client.merge(ids[4], ids[0])
+    found = list(client.profiles(q=me))
+    assert [profile.distinct_id for profile in found] == ids[:4]
+    assert found[0].aliases == (ids[4],)
+    assert set(ids[:4]) <= {profile.distinct_id for profile in client.profiles()}

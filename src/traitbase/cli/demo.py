@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from traitbase import bootstrap
@@ -124,6 +125,8 @@ def _tell_the_story(story: _Demo) -> None:
     _show_definitions(story)
     _show_profiles(story)
     _show_ignored(story, receipts)
+    _sign_up(story)
+    _repair_a_type(story)
 
 
 def _life_of(chance: random.Random) -> Iterator[dict[str, Any]]:
@@ -213,3 +216,61 @@ def _show_ignored(story: _Demo, receipts: list[str]) -> None:
     for kind, messages in sorted(ignored.items()):
         table.add_row(*kind, f"{len(messages):,}", messages[0])
     story.console.print(table)
+
+
+def _sign_up(story: _Demo) -> None:
+    console, client = story.console, story.client
+    console.rule("5 · a visitor signs up: two profiles become one")
+    _send(story, "set", {"distinct_id": "visitor-1", "$set": {"first_url": "/pricing", "city": "Lisboa"}})
+    body = {
+        "distinct_id": "user-new",
+        "name": "Inês",
+        "timezone": "Europe/Lisbon",
+        "channel": {"email": "ines@example.com", "sms": "+351 912 345 678"},
+        "properties": {"plan": "free"},
+    }
+    console.print(f"create user-new → {_done(client.post('/profiles', json=body))}")
+    merged = _done(client.request("PATCH", "/profiles/visitor-1/merge/user-new"))
+    console.print(f"merge visitor-1 into user-new → {merged}")
+    _send(story, "numerical-add", {"distinct_id": "visitor-1", "$add": {"orders": 1}})
+    profile = client.get("/profiles/visitor-1").json()
+    console.print(f"visitor-1 is {profile['distinct_id']} now: {profile['name']}, {profile['channel']['sms']}")
+    console.print(f"  {profile['properties']}", markup=False)
+    table = Table("when", "what", "by the id", "property or attribute", "before", "after")
+    for entry in client.get("/profiles/user-new/history").json()["items"][:3]:
+        for change in entry["changes"]:
+            name = change.get("property") or change["attribute"]
+            cells = [_shown(change["before"]), _shown(change["after"])]
+            table.add_row(entry["at"][11:19], entry["action"], entry["distinct_id"], name, *cells)
+    console.print(table)
+
+
+def _repair_a_type(story: _Demo) -> None:
+    console, client = story.console, story.client
+    console.rule("6 · a wrong first type, repaired")
+    _send(story, "set", {"distinct_id": "user-1", "$set": {"floor": "3"}})
+    for number in (2, 3, 4):
+        _send(story, "set", {"distinct_id": f"user-{number}", "$set": {"floor": number}})
+    before = client.get("/properties/floor").json()
+    console.print(f"floor came first as text, so it is {before['type']}: {before['ignored']} numbers were ignored")
+    change = {"type": "number", "replay": True}
+    rehearsed = client.patch("/properties/floor?dry_run=true", json=change).json()["retype"]
+    console.print(f"dry run: {rehearsed['converted']} would convert, {rehearsed['kept_aside']} would be kept aside")
+    done = client.patch("/properties/floor", json=change).json()
+    console.print(f"retyped: {done['retype']['converted']} converted, {done['replay']['applied']} ignored ones applied")
+    floors = {number: client.get(f"/profiles/user-{number}").json()["properties"]["floor"] for number in (1, 2, 3, 4)}
+    console.print("  " + ", ".join(f"user-{number}: {floor}" for number, floor in floors.items()))
+
+
+def _send(story: _Demo, endpoint: str, body: dict[str, Any]) -> None:
+    story.client.post(f"/profiles/properties/{endpoint}", json=body).raise_for_status()
+
+
+def _done(answer: httpx.Response) -> str:
+    answer.raise_for_status()
+    message: str = answer.json()["_message"]
+    return f"{answer.status_code} {message}"
+
+
+def _shown(value: object) -> str:
+    return "–" if value is None else escape(str(value))

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from traitbase.client.answers import Applied, Definition, Done, Ignored, Profile, Receipt, ReceiptItem
+from traitbase.client.answers import (
+    Applied,
+    Change,
+    Definition,
+    Done,
+    HistoryEntry,
+    Ignored,
+    Profile,
+    Receipt,
+    ReceiptItem,
+)
 from traitbase.client.batching import Batch
 from traitbase.client.client import Client
 from traitbase.client.errors import (
@@ -24,11 +34,13 @@ __all__ = [
     "Applied",
     "Batch",
     "BatchNotSent",
+    "Change",
     "Client",
     "ClientError",
     "Conflict",
     "Definition",
     "Done",
+    "HistoryEntry",
     "Ignored",
     "InvalidRequest",
     "InvalidValue",

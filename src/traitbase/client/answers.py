@@ -85,7 +85,36 @@ class Profile:
     """Destinations as they are shown; `channel_raw` has them as they were sent."""
     channel_raw: Mapping[str, Any] | None = None
     id_list: Sequence[str] = ()
-    """The ids of profiles that were merged into this one."""
+    """The profile_ids of profiles that were merged into this one."""
+    aliases: Sequence[str] = ()
+    """Other distinct_ids that lead to this profile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one value: of a `property`, or of an `attribute` such as `name` or `channel.sms`.
+
+    `before` and `after` are None where there was none. Of a list of more than 64 elements, `added` and `removed`.
+    """
+
+    property: str | None = None
+    attribute: str | None = None
+    before: Any = None
+    after: Any = None
+    added: Sequence[Any] | None = None
+    removed: Sequence[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One change of a profile: when, by which request, key and id, and what it did."""
+
+    request_id: str
+    at: datetime
+    key_id: str
+    action: str
+    distinct_id: str
+    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +149,20 @@ class DefinitionPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class HistoryPage(msgspec.Struct, frozen=True):
+    """A page of a profile's history, and where the next one begins."""
+
+    items: tuple[HistoryEntry, ...]
+    next_cursor: str | None = None
+
+
+class ProfilePage(msgspec.Struct, frozen=True):
+    """A page of profiles, each as it came, and where the next one begins."""
+
+    items: tuple[dict[str, Any], ...]
+    next_cursor: str | None = None
+
+
 class Envelope(msgspec.Struct, frozen=True, rename={"message": "_message"}):
     """The answer of calls that return nothing else."""
 
@@ -146,6 +189,7 @@ class _ProfileOnTheWire(msgspec.Struct, frozen=True):
     channel: dict[str, Any] | None = None
     channel_raw: dict[str, Any] | None = None
     id_list: tuple[str, ...] | None = None
+    aliases: tuple[str, ...] | None = None
 
 
 def read(body: bytes, into: type[Answer]) -> Answer:
@@ -159,10 +203,22 @@ def read(body: bytes, into: type[Answer]) -> Answer:
 
 def read_profile(body: bytes) -> Profile:
     """Return a profile. Raises UnexpectedAnswer."""
-    sent = read(body, _ProfileOnTheWire)
+    return _profile(read(body, _ProfileOnTheWire))
+
+
+def profiles_in(page: ProfilePage) -> list[Profile]:
+    """Return the profiles of a page. Raises UnexpectedAnswer."""
+    try:
+        return [_profile(msgspec.convert(item, _ProfileOnTheWire)) for item in page.items]
+    except msgspec.ValidationError as error:
+        raise UnexpectedAnswer(f"the answer is none of this API's ({error})") from error
+
+
+def _profile(sent: _ProfileOnTheWire) -> Profile:
     properties = {name: _whole_as_int(value) for name, value in sent.properties.items()}
-    rest = {name: getattr(sent, name) for name in sent.__struct_fields__ if name not in {"properties", "id_list"}}
-    return Profile(properties=properties, id_list=sent.id_list or (), **rest)
+    own = {"properties", "id_list", "aliases"}
+    rest = {name: getattr(sent, name) for name in sent.__struct_fields__ if name not in own}
+    return Profile(properties=properties, id_list=sent.id_list or (), aliases=sent.aliases or (), **rest)
 
 
 def _whole_as_int(value: Value) -> Value:

@@ -6,11 +6,23 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from datetime import tzinfo
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import httpx
 
-from traitbase.client.answers import Accepted, Definition, DefinitionPage, Profile, Receipt, read, read_profile
+from traitbase.client.answers import (
+    Accepted,
+    Definition,
+    DefinitionPage,
+    HistoryEntry,
+    HistoryPage,
+    Profile,
+    ProfilePage,
+    Receipt,
+    profiles_in,
+    read,
+    read_profile,
+)
 from traitbase.client.batching import Batch, Bounds, batch_not_sent
 from traitbase.client.calling import Address, Caller, segment
 from traitbase.client.errors import BatchNotSent, ClientError, InvalidValue, NotFound
@@ -30,7 +42,9 @@ _ENDPOINTS = {
     Operation.REMOVE: "list-remove",
     Operation.UNSET: "unset",
 }
-_DEFINITIONS_A_PAGE = 1_000
+_ITEMS_A_PAGE = 1_000
+
+_Page = TypeVar("_Page", DefinitionPage, HistoryPage, ProfilePage)
 
 
 class Client(PropertyOperations[str], ProfileCalls):
@@ -161,12 +175,28 @@ class Client(PropertyOperations[str], ProfileCalls):
             raise NotFound(f"there is no profile {distinct_id!r} in this environment", status=400)
         return found
 
+    def profiles(self, *, q: str | None = None) -> Iterator[Profile]:
+        """Yield every profile in order of distinct_id; with `q`, those whose id, name or address begins so."""
+        asked = {} if q is None else {"q": q}
+        for page in self._pages("profiles", ProfilePage, **asked):
+            yield from profiles_in(page)
+
+    def history(self, distinct_id: str) -> Iterator[HistoryEntry]:
+        """Yield what changed on a profile, newest first. Raises NotFound if there is no such profile."""
+        path = f"profiles/{segment(checked_text(distinct_id, 'distinct_id'))}/history"
+        for page in self._pages(path, HistoryPage):
+            yield from page.items
+
     def definitions(self) -> Iterator[Definition]:
         """Yield every property with its type, in order of name, asking for a page of 1,000 at a time."""
-        parameters = {"limit": str(_DEFINITIONS_A_PAGE)}
-        while True:
-            page = read(self._caller.read("properties", parameters), DefinitionPage)
+        for page in self._pages("properties", DefinitionPage):
             yield from page.items
+
+    def _pages(self, path: str, kind: type[_Page], **asked: str) -> Iterator[_Page]:
+        parameters = {"limit": str(_ITEMS_A_PAGE), **asked}
+        while True:
+            page = read(self._caller.read(path, parameters), kind)
+            yield page
             if page.next_cursor is None:
                 return
             parameters = {**parameters, "cursor": page.next_cursor}
