@@ -30,23 +30,6 @@ from traitbase.services.ports import (
 )
 
 
-@pytest.fixture(params=BACKENDS)
-def backend(request):
-    with fresh(request.param) as opened:
-        yield opened
-
-
-@pytest.fixture
-def store(backend):
-    return backend.store
-
-
-@pytest.fixture
-def session(store):
-    with closing(store.open_session()) as opened:
-        yield opened
-
-
 def edited(
     distinct_id,
     *,

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from store.backends import BACKENDS, LIVE, SOUTH_LIVE, TEST, fresh
+from store.backends import LIVE, SOUTH_LIVE, TEST
 from traitbase.domain.definitions import State
 from traitbase.domain.errors import Conflict, Refused
 from traitbase.domain.values import Kind, encode_properties
@@ -23,17 +23,6 @@ from traitbase.services.ports import (
 )
 
 ODD = ["ü😀", "a'b", 'a"b', "a\\b", "%_", " ", "e\u0301", "\u00e9", "\u2028", "\uffff", "?1", ":x", "[1]", "é", "É"]
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request):
-    with fresh(request.param) as opened:
-        yield opened
-
-
-@pytest.fixture
-def store(backend):
-    return backend.store
 
 
 def profile_row(distinct_id, properties, *, space=LIVE, revision=1):

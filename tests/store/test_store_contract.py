@@ -35,23 +35,6 @@ ODD = [
 ]
 
 
-@pytest.fixture(params=BACKENDS)
-def backend(request):
-    with fresh(request.param) as opened:
-        yield opened
-
-
-@pytest.fixture
-def store(backend):
-    return backend.store
-
-
-@pytest.fixture
-def session(store):
-    with closing(store.open_session()) as opened:
-        yield opened
-
-
 def profile_row(distinct_id="u", *, space=LIVE, profile_id="p1", revision=1, document="{}", at_us=5_000):
     return ProfileRow(*space, distinct_id, profile_id, revision, document, 5_000, at_us)
 

@@ -7,22 +7,11 @@ from contextlib import closing
 
 import pytest
 
-from store.backends import BACKENDS, LIVE, SOUTH_LIVE, TEST, fresh
+from store.backends import LIVE, SOUTH_LIVE, TEST
 from traitbase.services.ports import ErasedPerson, Erasure, ProfileRow, SuppressionFilter, SuppressionRow, WriteSet
 
 NOW = 5_000
 ANY = SuppressionFilter()
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request):
-    with fresh(request.param) as opened:
-        yield opened
-
-
-@pytest.fixture
-def store(backend):
-    return backend.store
 
 
 def of_person(distinct_id="u", suppression_id="s1", *, workspace_id="north", channel="sms", **fields):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fastapi import Request
 
 from traitbase.api.idempotency import idempotency_key
-from traitbase.api.writer import GroupCommitWriter
+from traitbase.api.writer import GroupCommitWriter, answering
 from traitbase.domain.edits import Edit
 from traitbase.domain.spaces import Space
 from traitbase.services.ingest import Submission
@@ -34,15 +34,6 @@ class Edits:
         """
         token = idempotency_key(request.headers.raw, f"{request.method} {request.scope['path']}", repr(edit).encode())
         settled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-        def answer(outcome: str | Exception) -> None:
-            if settled.done():  # nobody waits any more
-                return
-            if isinstance(outcome, str):
-                settled.set_result(outcome)
-            else:
-                settled.set_exception(outcome)
-
         submission = Submission(space, (), self._new_request_id(), self._now_us(), key_id, token, edit)
-        self._writer.submit(submission, size=max(size, _LEAST_BYTES), settled=answer)
+        self._writer.submit(submission, size=max(size, _LEAST_BYTES), settled=answering(settled))
         return await settled

@@ -15,7 +15,7 @@ from traitbase.api.bodies import BODIES_MAX_BYTES, ClientGone, Headers, Receive,
 from traitbase.api.errors import answer_to
 from traitbase.api.idempotency import header_once, key_for
 from traitbase.api.metrics import Metrics
-from traitbase.api.writer import GroupCommitWriter
+from traitbase.api.writer import GroupCommitWriter, answering
 from traitbase.domain.errors import NotFound, TraitbaseError
 from traitbase.domain.json_text import LARGE_BYTES, read_json, read_json_in_pieces
 from traitbase.domain.keys import Scope
@@ -109,7 +109,7 @@ class PropertyEndpoints:
                     else await self._read_large(call, body, token)
                 )
                 settled: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-                self._submit(call, asked, key_id=key_id, settled=_into(settled))
+                self._submit(call, asked, key_id=key_id, settled=answering(settled))
             status, body = 202, await settled
         except ClientGone:
             return
@@ -164,18 +164,6 @@ class PropertyEndpoints:
     def count(self, call: Call, status: int) -> None:
         """Count an answer for the metrics."""
         self._metrics.answers[call.endpoint if call.exists else "unknown", status] += 1
-
-
-def _into(future: asyncio.Future[bytes]) -> Answered:
-    def settle(outcome: bytes | Exception) -> None:
-        if future.done():  # nobody waits any more
-            return
-        if isinstance(outcome, bytes):
-            future.set_result(outcome)
-        else:
-            future.set_exception(outcome)
-
-    return settle
 
 
 def _accepted(request_id: str, updates: Sequence[Update] | None) -> bytes:

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import structlog
 
@@ -42,6 +42,23 @@ _log = structlog.get_logger()
 
 Settled: TypeAlias = Callable[[str | Exception], None]
 """Told once what became of a submission: the id of the request that was applied, or why nothing was."""
+
+
+_Answer = TypeVar("_Answer")
+
+
+def answering(future: asyncio.Future[_Answer]) -> Callable[[_Answer | Exception], None]:
+    """Return the callback that settles a future, if anybody still waits for it."""
+
+    def settle(outcome: _Answer | Exception) -> None:
+        if future.done():
+            return
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+    return settle
 
 
 class _Waiting(NamedTuple):
