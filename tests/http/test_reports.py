@@ -186,6 +186,21 @@ def test_i_16_it_is_not_burdened_by_names_that_were_unset(server, keys_of_fresh_
     assert len(properties_of(client, "u")) == 2_000
 
 
+def test_i_38_it_says_in_its_log_whose_key_floods_it_with_names(server, keys_of_fresh_workspaces):
+    workspace_id, key = keys_of_fresh_workspaces()
+    client = server.client(key, workspace_id)
+    for start in (0, 2_000, 4_000):
+        names = {f"n{number}": 1 for number in range(start, start + 2_000)}
+        assert client.post("set", {"distinct_id": f"u{start}", "$set": names}).status == 202
+    lines = [json.loads(line) for line in Path(server.log.name).read_text().splitlines() if "too_many" in line]
+    told = [line for line in lines if line["workspace_id"] == workspace_id]
+    assert [(line["event"], line["level"], line["environment"]) for line in told] == [
+        ("too_many_properties", "warning", "live")
+    ]
+    with closing(open_store(server.data)) as store:
+        assert [key.key_id for key, _ in store.list_api_keys(workspace_id)] == [told[0]["key_id"]]
+
+
 def test_i_20_it_keeps_digits_in_quotes_text(ada):
     one, other = fresh_id(), fresh_id()
     ada.post("set", {"distinct_id": one, "$set": {"i20": "21546"}})

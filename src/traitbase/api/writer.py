@@ -19,6 +19,8 @@ import structlog
 
 from traitbase.api.metrics import Metrics
 from traitbase.domain.errors import Conflict, Refused
+from traitbase.domain.operations import Reason
+from traitbase.domain.spaces import Space
 from traitbase.services.change_texts import LARGE_WEIGHT
 from traitbase.services.ingest import Group, Ingest, Submission
 
@@ -36,6 +38,8 @@ _FREED_A_STEP = 4_096
 # A retype of a million profiles holds the storage for 30 to 45 s; meanwhile the queue fills, and then answers 503.
 _LOCK_PATIENCE_SECONDS = 60.0
 _RACES_LOST_MAX = 200
+_TOLD_AGAIN_SECONDS = 60.0
+_TOLD_MAX = 1_000
 
 _log = structlog.get_logger()
 
@@ -81,6 +85,7 @@ class GroupCommitWriter:
         self._waiting_bytes = 0
         self._look = asyncio.Event()
         self._stopping = False
+        self._told_until: dict[tuple[Space, str], float] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="traitbase-writer")
         self._writing: _Writing | None = None
         self._task: asyncio.Task[None] | None = None
@@ -272,7 +277,26 @@ class GroupCommitWriter:
                 metrics.updates += submission.counts_for
                 for reason, count in submission.ignored_by_reason.items():
                     metrics.ignored[reason] += count
+                if Reason.TOO_MANY_PROPERTIES in submission.ignored_by_reason:
+                    self._tell_who_floods(submission)
             waiting.settled(submission.outcome or RuntimeError("a settled submission has an outcome"))
+
+    def _tell_who_floods(self, submission: Submission) -> None:
+        """Say in the log whose key keeps sending new names; an operator can revoke it."""
+        who = (submission.space, submission.key_id)
+        now = time.monotonic()
+        if now < self._told_until.get(who, 0):
+            return
+        if len(self._told_until) >= _TOLD_MAX:
+            self._told_until.clear()
+        self._told_until[who] = now + _TOLD_AGAIN_SECONDS
+        _log.warning(
+            "too_many_properties",
+            workspace_id=submission.space.workspace_id,
+            environment=submission.space.environment,
+            key_id=submission.key_id,
+            request_id=submission.request_id,
+        )
 
 
 def _is_heavy(submission: Submission, size: int) -> bool:
