@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.profile_strategies import attributes, properties, texts
-from traitbase.domain.attributes import ALIASES_MAX, NO_ATTRIBUTES, Attributes, Choice, Preference, Token
+from traitbase.domain.attributes import ALIASES_MAX, NO_ATTRIBUTES, TOKENS_MAX, Attributes, Choice, Preference, Token
 from traitbase.domain.errors import InvalidInput
 from traitbase.domain.merging import merge_attributes, merge_properties
-from traitbase.domain.profile_bodies import TOKENS_MAX
 from traitbase.domain.profiles import PROFILE_MAX_BYTES, PROPERTIES_MAX, Profile
 from traitbase.domain.values import LIST_MAX_ELEMENTS, encode_properties, unique
 
@@ -143,10 +142,22 @@ def test_is_the_same_for_attributes_done_twice(target, source):
     assert merge_both(made, source) == made
 
 
+def test_refuses_more_destinations_than_a_profile_may_have():
+    """Forty tokens of two thousand characters are more than 64 KB."""
+    halves = [
+        Attributes(channel={"push": [Token(f"{number}".ljust(2_000, "x")) for number in range(start, start + 20)]})
+        for start in (0, 20)
+    ]
+    with pytest.raises(InvalidInput, match="channel: a profile's destinations take at most 64 KB; take some away"):
+        merge_both(*halves)
+
+
 def test_refuses_too_many_tokens():
     target = Attributes(channel={"push": [Token(f"t{number}") for number in range(TOKENS_MAX)]})
     assert merge_both(target, target).channel == target.channel
-    with pytest.raises(InvalidInput, match="the channel push would have more than 100 tokens"):
+    with pytest.raises(
+        InvalidInput, match=r"channel.push: a profile has at most 100 tokens on a channel; take some away"
+    ):
         merge_both(target, Attributes(channel={"push": [Token("more")]}))
 
 

@@ -8,8 +8,9 @@ from traitbase.api.definition_schemas import PROPERTY_NAME
 from traitbase.api.openapi import IDEMPOTENCY, error_answer, good_answer, json_body, payload_schema
 from traitbase.api.profile_query import COLUMNS_MAX, PAGE_MAX, SOUGHT_MAX_CODE_POINTS
 from traitbase.api.spaces import answers, body_answers
+from traitbase.domain.attributes import TOKENS_MAX
 from traitbase.domain.destinations import DESTINATION_MAX_CODE_POINTS, TOKEN_CHANNELS, Channel
-from traitbase.domain.profile_bodies import DELETED_AT_ONCE_MAX, NAME_MAX_CODE_POINTS, TOKENS_MAX
+from traitbase.domain.profile_bodies import DELETED_AT_ONCE_MAX, NAME_MAX_CODE_POINTS
 from traitbase.domain.updates import DISTINCT_ID_MAX_CODE_POINTS, Operation
 from traitbase.services.ports import ProfileOrder
 

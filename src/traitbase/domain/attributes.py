@@ -14,6 +14,12 @@ from traitbase.domain.destinations import PHONE_CHANNELS, TOKEN_CHANNELS, Channe
 ALIASES_MAX = 1_000
 """Other ids that a profile may have, from merges and renames."""
 
+TOKENS_MAX = 100
+"""Tokens that a profile may have on one channel."""
+
+DESTINATIONS_MAX_BYTES = 64 * 1024
+"""What a profile's destinations may take as JSON. They are written as a whole whenever one of them changes."""
+
 
 class Token(msgspec.Struct, frozen=True):
     """Where one device or browser is reached. `status` 1: in use, 0: receives nothing."""
@@ -75,6 +81,16 @@ def encode_attributes(attributes: Attributes) -> str | None:
 def decode_attributes(document: str | None) -> Attributes:
     """Return what `encode_attributes` was given."""
     return NO_ATTRIBUTES if document is None else _decoder.decode(document)
+
+
+def find_excess(destinations: Destinations) -> tuple[str, str] | None:
+    """Return where a profile would have more destinations than it may, and what is the most; None if it would not."""
+    for name, destination in destinations.items():
+        if isinstance(destination, list) and len(destination) > TOKENS_MAX:
+            return f"channel.{name}", f"a profile has at most {TOKENS_MAX} tokens on a channel"
+    if len(_encoder.encode(destinations)) > DESTINATIONS_MAX_BYTES:
+        return "channel", f"a profile's destinations take at most {DESTINATIONS_MAX_BYTES // 1024} KB"
+    return None
 
 
 def replace_destinations(stored: Destinations, sent: Destinations) -> Destinations:

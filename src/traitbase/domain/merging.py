@@ -10,9 +10,16 @@ from datetime import tzinfo
 import msgspec
 
 from traitbase.domain import values
-from traitbase.domain.attributes import ALIASES_MAX, Attributes, Choice, Destinations, Preference, Preferences
+from traitbase.domain.attributes import (
+    ALIASES_MAX,
+    Attributes,
+    Choice,
+    Destinations,
+    Preference,
+    Preferences,
+    find_excess,
+)
 from traitbase.domain.errors import Fault, InvalidInput
-from traitbase.domain.profile_bodies import TOKENS_MAX
 from traitbase.domain.profiles import PROFILE_MAX_BYTES, PROPERTIES_MAX, Profile
 from traitbase.domain.values import Value
 
@@ -70,8 +77,9 @@ def _merge_destinations(target: Destinations, source: Destinations) -> Destinati
         elif isinstance(held, list) and isinstance(destination, list):
             known = {token.token for token in held}
             merged[name] = [*held, *(token for token in destination if token.token not in known)]
-            if len(merged[name]) > TOKENS_MAX:
-                raise _too_large(f"the channel {name} would have more than {TOKENS_MAX} tokens")
+    excess = find_excess(merged)
+    if excess is not None:
+        raise _too_large(": ".join(excess))
     return merged
 
 

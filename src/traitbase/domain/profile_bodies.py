@@ -10,9 +10,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from traitbase.domain.attributes import (
+    TOKENS_MAX,
     Attributes,
     Destinations,
     Token,
+    find_excess,
     replace_destinations,
 )
 from traitbase.domain.destinations import (
@@ -29,9 +31,6 @@ from traitbase.domain.updates import FAULTS_SHOWN_MAX, Operation, Update, faults
 from traitbase.domain.values import JsonValue, kind_of_json
 
 NAME_MAX_CODE_POINTS = 255
-TOKENS_MAX = 100
-"""Tokens a profile may have on one channel."""
-
 DELETED_AT_ONCE_MAX = 1_000
 """Profiles that one call may erase."""
 
@@ -214,6 +213,14 @@ def _read_destinations(sent: JsonValue, faults: list[tuple[str, Fault]], *, null
     if type(sent) is not dict:
         faults.append(_plain("channel", f"expected an object of channels and destinations, not {kind_of_json(sent)}"))
         return {}
+    read = _read_members(sent, faults, null_is=null_is)
+    excess = None if faults else find_excess(read)
+    if excess is not None:
+        faults.append(_plain(*excess))
+    return read
+
+
+def _read_members(sent: dict[str, JsonValue], faults: list[tuple[str, Fault]], *, null_is: str | None) -> Destinations:
     read: Destinations = {}
     for name, destination in sent.items():
         if len(faults) >= FAULTS_SHOWN_MAX:

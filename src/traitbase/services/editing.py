@@ -16,6 +16,7 @@ from traitbase.domain.attributes import (
     NO_ATTRIBUTES,
     Attributes,
     Preferences,
+    find_excess,
     patch_destinations,
     without_destinations,
 )
@@ -25,7 +26,6 @@ from traitbase.domain.edits import Change, Create, DeleteChannel, Edit, Erase, M
 from traitbase.domain.effects import State, effect_on_profile
 from traitbase.domain.errors import Fault, InvalidInput, NotFound
 from traitbase.domain.merging import merge_attributes, merge_properties
-from traitbase.domain.profile_bodies import TOKENS_MAX
 from traitbase.domain.profiles import EMPTY_PROFILE, Profile
 from traitbase.domain.updates import Update
 from traitbase.services.ports import ErasedPerson
@@ -111,10 +111,11 @@ class Editor:
     def _patch_channel(self, edit: PatchChannel) -> Recorded:
         work = self._find(edit.distinct_id)
         channel = patch_destinations(work.attributes.channel, edit.channel)
-        full = [name for name, held in channel.items() if isinstance(held, list) and len(held) > TOKENS_MAX]
-        if full:
-            fault = Fault(f"channel.{full[0]}", f"a profile has at most {TOKENS_MAX} tokens on a channel; delete some")
-            raise InvalidInput(f"{fault.path}: {fault.message}", faults=(fault,), code="too_many_tokens")
+        excess = find_excess(channel)
+        if excess is not None:
+            path, most = excess
+            fault = Fault(path, f"{most}; delete some first")
+            raise InvalidInput(f"{path}: {fault.message}", faults=(fault,), code="too_many_destinations")
         attributes = msgspec.structs.replace(work.attributes, channel=channel)
         return self._put(work, "channel", work.profile or EMPTY_PROFILE, attributes)
 
