@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from pathlib import Path
 
@@ -21,11 +22,18 @@ def open_store(data: Path) -> Store:
     Raises Refused, with what to do about it, if the folder cannot be used or was written by a newer release.
     """
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)  # people's data: nobody else's to read
     except OSError as error:
         message = f"the data folder {data} cannot be made ({error.strerror}): choose another with --data, or make it"
         raise Refused(message, code="store_unwritable") from error
-    return open_sqlite(data / DATABASE_FILE)
+    return open_sqlite(data / DATABASE_FILE, on_upgrade=_tell_of_upgrade)
+
+
+def _tell_of_upgrade(before: str, after: str) -> None:
+    sys.stderr.write(
+        f"Traitbase: the data was brought from schema {before} to {after}; releases before this one cannot use it any "
+        "more\n"
+    )
 
 
 def now_us() -> int:

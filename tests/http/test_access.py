@@ -254,3 +254,18 @@ def test_it_answers_405_for_wrong_methods_of_reading_routes(server, cast):
     client = server.client(cast.ada, "north")
     answer = client.call("POST", f"{client.base}/requests/x", {})
     assert (answer.status, answer.headers["allow"], answer.json["status"]) == (405, "GET", "error")
+
+
+@pytest.mark.parametrize("who", [None, *STRANGERS])
+@pytest.mark.parametrize("endpoint", [each for each in NEEDS if not each.startswith("POST profiles/properties/")])
+def test_it_refuses_a_parameter_that_it_does_not_know_from_those_who_may_come_in(
+    server, cast, keys_of_strangers, endpoint, who
+):
+    method, path = call_of(endpoint)
+    key = cast.ada if who is None else keys_of_strangers[who]
+    answer = server.client(key, "north").call(method, f"{path}?dryrun=true", b"{broken")
+    if who is None:
+        assert (answer.status, answer.json["errors"][0]["path"]) == (400, "dryrun")
+        assert answer.json["_message"].startswith("dryrun: there is no such parameter; expected")
+    else:
+        assert (answer.status, answer.json) == (401, UNAUTHENTICATED)

@@ -8,7 +8,15 @@ from contextlib import closing
 import pytest
 
 from store.backends import LIVE, SOUTH_LIVE, TEST
-from traitbase.services.ports import ErasedPerson, Erasure, ProfileRow, SuppressionFilter, SuppressionRow, WriteSet
+from traitbase.services.ports import (
+    ErasedPerson,
+    Erasure,
+    ProfileRow,
+    SeenRow,
+    SuppressionFilter,
+    SuppressionRow,
+    WriteSet,
+)
 
 NOW = 5_000
 ANY = SuppressionFilter()
@@ -217,13 +225,41 @@ def test_erasing_a_person_leaves_digests_of_where_they_must_not_be_reached(store
     assert store.find_erasure(LIVE, "r1").counts["suppressions"] == 4
 
 
-def test_erasing_a_person_who_is_known_in_the_other_environment_keeps_their_suppressions(store):
+LIVE_PROFILE, TEST_PROFILE = (ProfileRow(*space, "u", "p1", 1, "{}", NOW, NOW) for space in (LIVE, TEST))
+
+
+@pytest.mark.parametrize("live_first", [True, False], ids=["live first", "test first"])
+def test_erasing_a_person_in_both_environments_protects_them_on_in_either_order(store, live_first):
+    """Only the live profile has the destination."""
+    put(
+        store,
+        of_person("u", "s1", description="Ann called"),
+        of_destination("d1", "s2", description="Ann called"),
+    )
+    steps = [
+        (LIVE, LIVE_PROFILE, ErasedPerson(("u",), (("sms", "d1"),))),
+        (TEST, TEST_PROFILE, ErasedPerson(("u",), ())),
+    ]
+    with closing(store.open_session()) as session:
+        session.write(WriteSet(profiles=[LIVE_PROFILE, TEST_PROFILE]), wait_seconds=5)
+        for number, (space, profile, person) in enumerate(steps if live_first else reversed(steps)):
+            gone = SeenRow(*profile[:3], "p1", 1)
+            erasure = Erasure(space, f"r{number}", NOW, "key_1", (person,))
+            session.write(WriteSet(deleted=[gone], erasures=[erasure]), wait_seconds=5)
+    left = listed(store)
+    assert {(row.distinct_id, row.destination, row.description) for row in left} == {(None, None, None)}
+    assert {row.digest for row in left} == {"d1"}
+
+
+def test_erasing_a_person_who_is_known_in_the_other_environment_keeps_what_is_theirs_there(store):
     row = of_person("u", description="Ann called")
     put(store, row)
     with closing(store.open_session()) as session:
-        session.write(WriteSet(profiles=[ProfileRow(*TEST, "u", "p1", 1, "{}", NOW, NOW)]), wait_seconds=5)
+        session.write(WriteSet(profiles=[TEST_PROFILE]), wait_seconds=5)
         erase(session, ErasedPerson(("u",), (("sms", "d1"),)))
-    assert listed(store) == [row]
+    kept, copy = sorted(listed(store), key=lambda each: each.distinct_id is None)
+    assert kept == row
+    assert copy == row._replace(suppression_id=copy.suppression_id, distinct_id=None, description=None, digest="d1")
 
 
 # --- subscription settings ---

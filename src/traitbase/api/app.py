@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import msgspec
 import structlog
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
@@ -31,12 +31,12 @@ from traitbase.api.openapi import describe
 from traitbase.api.profiles import ProfileParts, profile_routes
 from traitbase.api.properties import AsgiScope, PropertyEndpoints, Send, find_call
 from traitbase.api.reading import reading_routes
-from traitbase.api.spaces import SLASH, admit, id_in
+from traitbase.api.spaces import SLASH, UnknownParameter, admit, id_in, refuse_unknown_parameters
 from traitbase.api.subscriptions import subscription_routes
 from traitbase.api.suppressions import suppression_routes
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
-from traitbase.domain.spaces import Space
+from traitbase.domain.spaces import Environment, Space
 from traitbase.services.ingest import IDEMPOTENCY_US, Ingest
 from traitbase.services.ports import Store
 from traitbase.services.suppressions import forget_expired
@@ -138,7 +138,7 @@ class TraitbaseApp:
             subscription_routes(parts.store, self._gate, self._edits, now_us=parts.now_us),
         )
         for router in routers:
-            app.include_router(router)
+            app.include_router(router, dependencies=[Depends(refuse_unknown_parameters)])
         self._add_operation_routes(app)
         _add_docs(app, parts.base_path)
         _add_error_answers(app, self._gate, routers)
@@ -292,14 +292,16 @@ def _add_error_answers(app: FastAPI, gate: Gate, routers: Sequence[APIRouter]) -
     def invalid(request: Request, error: RequestValidationError) -> Response:
         if any(fault["loc"][:2] == ("path", "version") for fault in error.errors()):
             return _plain_answer(404, f"there is nothing at {_path_of(request)}: the version is 'live' or 'test'")
-        space = Space(request.path_params.get("WSID", ""), request.path_params.get("version", ""))
-        try:  # who may not come in does not hear what is wrong with the question either
-            admit(gate, request, space, needed=None)
-        except (Refused, InvalidInput) as refusal:
+        refusal = _refusal_of_stranger(request, gate)
+        if refusal is not None:
             return _answer_of(refusal)
         faults = tuple(Fault(".".join(map(str, each["loc"][1:])), each["msg"]) for each in error.errors())
         message = "; ".join(f"{fault.path}: {fault.message}" for fault in faults)
         return _answer_of(InvalidInput(message, faults=faults))
+
+    @app.exception_handler(UnknownParameter)
+    def unknown_parameter(request: Request, error: UnknownParameter) -> Response:
+        return _answer_of(_refusal_of_stranger(request, gate) or error)
 
     @app.exception_handler(HTTPException)
     def unrouted(request: Request, error: HTTPException) -> Response:
@@ -316,6 +318,16 @@ def _add_error_answers(app: FastAPI, gate: Gate, routers: Sequence[APIRouter]) -
     @app.exception_handler(Exception)
     def unknown(_request: Request, error: Exception) -> Response:
         return _answer_of(error)
+
+
+def _refusal_of_stranger(request: Request, gate: Gate) -> TraitbaseError | None:
+    """Return why a caller may not come in, or None. Strangers do not hear what is wrong with their question either."""
+    environment = request.path_params.get("version", Environment.LIVE.value)  # what has none counts in live
+    try:
+        admit(gate, request, Space(request.path_params.get("WSID", ""), str(environment)), needed=None)
+    except (Refused, InvalidInput) as refusal:
+        return refusal
+    return None
 
 
 def _path_of(request: Request) -> str:

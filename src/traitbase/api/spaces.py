@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Path, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 
 from traitbase.api import wire
 from traitbase.api.auth import Gate
 from traitbase.api.idempotency import header_once
 from traitbase.api.openapi import BODY_ERRORS, COMMON_ERRORS, CONFLICT_ERROR, error_answer
+from traitbase.domain.errors import Fault, InvalidInput
 from traitbase.domain.keys import ApiKey, Scope
 from traitbase.domain.spaces import Environment, Space
 
@@ -19,6 +22,30 @@ SLASH = "\0"
 
 WorkspaceId = Annotated[str, Path(alias="WSID", description="the workspace's id")]
 Version = Annotated[Environment, Path(description="the environment")]
+
+
+class UnknownParameter(InvalidInput):
+    """A query has a parameter that the route does not know. Whoever may not come in does not hear of it."""
+
+
+def refuse_unknown_parameters(request: Request) -> None:
+    """Raise UnknownParameter for a query parameter that the route does not describe.
+
+    `?dryrun=true` must not do what `?dry_run=true` was meant to try.
+    """
+    route: APIRoute = request.scope["route"]
+    extra = (route.openapi_extra or {}).get("parameters", ())
+    known = _parameters_of(route.dependant) | {each["name"] for each in extra if each["in"] == "query"}
+    unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
+    if unknown:
+        expected = f"expected one of {', '.join(sorted(known))}" if known else "expected none here"
+        faults = tuple(Fault(name[:80], f"there is no such parameter; {expected}") for name in unknown[:20])
+        raise UnknownParameter(f"{faults[0].path}: {faults[0].message}", faults=faults, code="unknown_parameter")
+
+
+def _parameters_of(dependant: Dependant) -> set[str]:
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*(_parameters_of(each) for each in dependant.dependencies))
 
 
 def id_in(part: str) -> str:

@@ -133,6 +133,12 @@ _TOPIC_SENT = {
 }
 _TOPIC_EXAMPLE = {"distinct_id": "user-42", "channel": "email", "status": "opted-out"}
 _WHOSE = {"parameters": [query_parameter("distinct_id", "whose preference it is; required")]}
+_WHOSE_WITH_EVENTS = {
+    "parameters": [
+        *_WHOSE["parameters"],
+        query_parameter("event_list", "taken, as Fyno's callers send it; topics have no events yet"),
+    ]
+}
 
 TopicId = Annotated[str, Path(description="a topic's subscription_id, or `all`")]
 
@@ -192,7 +198,7 @@ def _add_preference_routes(
         f"{_BASE}/preference",
         tags=_TAGS,
         summary="What a person chose, and what holds where they did not",
-        openapi_extra=_WHOSE,
+        openapi_extra=_WHOSE_WITH_EVENTS,
         responses=answers(
             {"200": described_answer("by section", _PREFERENCES), "400": error_answer("no such profile", _UNKNOWN)}
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 import sqlalchemy as sa
 
@@ -82,30 +84,69 @@ def _delete(database: Database, connection: sa.Connection, table: sa.Table, eras
 def _erase_suppressions(database: Database, connection: sa.Connection, erasure: Erasure) -> int:
     """Take names, destinations and descriptions out of suppressions; what they protect, they protect on, by digest.
 
-    Suppressions count in both environments: who is a profile in the other one, too, keeps them.
+    Suppressions count in both environments. An id that is a profile in the other one, too, keeps its own; what they
+    protect here is protected on beside them.
     """
     elsewhere = _ids_elsewhere(database, connection, erasure)
     changed = 0
     for person in erasure.people:
-        if elsewhere.isdisjoint(person.distinct_ids):
-            changed += _unname(database, connection, erasure.space.workspace_id, person)
+        own = _OfPerson(database, connection, erasure.space.workspace_id, person)
+        changed += own.take_out_destinations()
+        changed += own.copy_as_digests() if elsewhere.intersection(person.distinct_ids) else own.take_out_ids()
     return changed
 
 
-def _unname(database: Database, connection: sa.Connection, workspace_id: str, person: ErasedPerson) -> int:
-    is_named, pass_list = database.any_of(suppressions.c.distinct_id)
-    ids = {"values": pass_list(person.distinct_ids)}
-    mine = suppressions.c.workspace_id == workspace_id
-    changed = 0
-    for channel, digest in person.digests:
-        on_channel = suppressions.c.channel == channel
-        by_destination = [mine, on_channel, suppressions.c.digest == digest, suppressions.c.destination.is_not(None)]
-        statement = sa.update(suppressions).where(*by_destination).values(destination=None, description=None)
-        changed += connection.execute(statement).rowcount
-        by_id = sa.update(suppressions).where(mine, on_channel, is_named)
-        nameless = by_id.values(distinct_id=None, digest=digest, description=None)
-        changed += connection.execute(nameless, ids).rowcount
-    return changed + connection.execute(sa.delete(suppressions).where(mine, is_named), ids).rowcount
+class _OfPerson:
+    """The suppressions of one person."""
+
+    def __init__(self, database: Database, connection: sa.Connection, workspace_id: str, person: ErasedPerson) -> None:
+        self._database = database
+        self._connection = connection
+        self._digests = person.digests
+        self._is_named, pass_list = database.any_of(suppressions.c.distinct_id)
+        self._ids = {"values": pass_list(person.distinct_ids)}
+        self._mine = suppressions.c.workspace_id == workspace_id
+
+    def take_out_destinations(self) -> int:
+        """Leave those by destination without it, and without what was said about them."""
+        changed = 0
+        for channel, digest in self._digests:
+            by_destination = [
+                self._mine,
+                suppressions.c.channel == channel,
+                suppressions.c.digest == digest,
+                suppressions.c.destination.is_not(None),
+            ]
+            statement = sa.update(suppressions).where(*by_destination).values(destination=None, description=None)
+            changed += self._connection.execute(statement).rowcount
+        return changed
+
+    def take_out_ids(self) -> int:
+        """Turn those by id into digests of the profile's destinations; the others have nothing left to protect."""
+        changed = 0
+        for channel, digest in self._digests:
+            by_id = sa.update(suppressions).where(self._mine, suppressions.c.channel == channel, self._is_named)
+            nameless = by_id.values(distinct_id=None, digest=digest, description=None)
+            changed += self._connection.execute(nameless, self._ids).rowcount
+        left = sa.delete(suppressions).where(self._mine, self._is_named)
+        return changed + self._connection.execute(left, self._ids).rowcount
+
+    def copy_as_digests(self) -> int:
+        """Leave those by id as they are, and protect the profile's destinations beside them."""
+        copied = 0
+        for channel, digest in self._digests:
+            query = sa.select(suppressions).where(self._mine, suppressions.c.channel == channel, self._is_named)
+            for row in self._connection.execute(query, self._ids).mappings().all():
+                nameless = {"distinct_id": None, "digest": digest, "description": None}
+                copy = {**row, **nameless, "suppression_id": copied_id(row["suppression_id"], digest)}
+                insert = self._database.insert(suppressions).values(copy).on_conflict_do_nothing()
+                copied += self._connection.execute(insert).rowcount
+        return copied
+
+
+def copied_id(suppression_id: str, digest: str) -> str:
+    """Return the id of a suppression's copy by digest: as old as the suppression, and always the same."""
+    return suppression_id[:12] + hashlib.sha256(f"{suppression_id} {digest}".encode()).hexdigest()[:12]
 
 
 def _ids_elsewhere(database: Database, connection: sa.Connection, erasure: Erasure) -> set[str]:

@@ -31,6 +31,7 @@ from traitbase.services.ports import (
     WriteSession,
     WriteSet,
 )
+from traitbase.store.erasing import copied_id
 from traitbase.store.memory_rewriting import MemoryRewriting
 
 
@@ -456,26 +457,30 @@ class _MemorySession:
 
     def _erase_suppressions(self, erasure: Erasure) -> int:
         elsewhere = {key[2] for key in self._store.tables.profiles if _is_elsewhere(key, erasure.space)}
-        people = [person for person in erasure.people if elsewhere.isdisjoint(person.distinct_ids)]
-        return sum(self._unname(erasure.space.workspace_id, person) for person in people)
+        workspace_id = erasure.space.workspace_id
+        return sum(
+            self._unname(workspace_id, person, keeps_ids=not elsewhere.isdisjoint(person.distinct_ids))
+            for person in erasure.people
+        )
 
-    def _unname(self, workspace_id: str, person: ErasedPerson) -> int:
+    def _unname(self, workspace_id: str, person: ErasedPerson, *, keeps_ids: bool) -> int:
         table = self._store.tables.suppressions
         digests = dict(person.digests)
-        changed = 0
-        for key, row in list(table.items()):
+        before = dict(table)
+        for key, row in before.items():
+            digest = digests.get(row.channel)
             if row.workspace_id != workspace_id:
                 continue
-            digest = digests.get(row.channel)
             if row.distinct_id in person.distinct_ids:
-                del table[key]
+                nameless = row._replace(distinct_id=None, digest=digest, description=None)
+                if not keeps_ids:
+                    del table[key]
                 if digest is not None:
-                    table[key] = row._replace(distinct_id=None, digest=digest, description=None)
-                changed += 1
+                    copy = copied_id(row.suppression_id, digest) if keeps_ids else row.suppression_id
+                    table[workspace_id, copy] = nameless._replace(suppression_id=copy)
             elif digest is not None and row.digest == digest and row.destination is not None:
                 table[key] = row._replace(destination=None, description=None)
-                changed += 1
-        return changed
+        return len({key for key in before.keys() | table.keys() if before.get(key) != table.get(key)})
 
 
 def _is_elsewhere(key: tuple[str, str, str], space: Space) -> bool:

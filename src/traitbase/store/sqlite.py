@@ -18,7 +18,7 @@ from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.pool import QueuePool
 
 from traitbase.domain.errors import Refused
-from traitbase.store.schema import migrate
+from traitbase.store.schema import HEAD, migrate
 from traitbase.store.sql import SqlStore
 
 # Smaller pages than the usual 4096 bytes: a commit writes every page it touched to the log, and updates of profiles
@@ -40,8 +40,8 @@ _OPENING_PATIENCE_SECONDS = 5.0
 _PROBE_SECONDS = 5.0
 
 
-def open_sqlite(path: Path) -> SqlStore:
-    """Open (or create) the database file and bring its schema up to date.
+def open_sqlite(path: Path, *, on_upgrade: Callable[[str, str], None] | None = None) -> SqlStore:
+    """Open (or create) the database file and bring its schema up to date; tells `on_upgrade` from and to which.
 
     Raises Refused, with what to do about it, if the file cannot be opened, written to or understood.
     """
@@ -51,6 +51,9 @@ def open_sqlite(path: Path) -> SqlStore:
     if before == _BEFORE_ERASURES:
         database.rewrite()
     database.remember_files()
+    database.remember_schema()
+    if before not in (None, HEAD) and on_upgrade is not None:
+        on_upgrade(before or "", HEAD)
     return SqlStore(database)
 
 
@@ -63,6 +66,7 @@ class SqliteDatabase:
         self._clearing = threading.Lock()
         self._cleared_since = float("-inf")
         self._owes_clearing = False
+        self._schema: int | None = None
         self._copied_frames = 0
         self._copied_at_bytes = 0
         self._copied_at = self._copy_next_at = time.monotonic()
@@ -138,7 +142,33 @@ class SqliteDatabase:
                     return False
                 time.sleep(random.uniform(*_LOCK_POLL_SECONDS))  # noqa: S311  # spreads the waiting, secures nothing
             else:
+                self._check_schema(driver)
                 return True
+
+    def remember_schema(self) -> None:
+        """Note that the schema is ours: from here on, nothing is written once it is another release's."""
+        with self.reading() as connection:
+            self._schema = _driver_connection(connection).execute("PRAGMA schema_version").fetchone()[0]
+
+    def _check_schema(self, driver: sqlite3.Connection) -> None:
+        """Raise Refused, ending the transaction, if another release changed the schema while we were running.
+
+        What an old release writes into a newer one's tables would miss what the newer one relies on.
+        """
+        if self._schema is None:
+            return
+        now = driver.execute("PRAGMA schema_version").fetchone()[0]
+        if now == self._schema:
+            return
+        (found,) = driver.execute("SELECT version_num FROM alembic_version").fetchone()
+        if found != HEAD:
+            driver.rollback()
+            message = (
+                f"another release of Traitbase has brought the data to schema {found} (this one works with {HEAD}): "
+                "stop this server, and start it with that release; nothing of this was kept"
+            )
+            raise Refused(message, code="schema_is_newer")
+        self._schema = now
 
     @contextmanager
     def translating(self) -> Iterator[None]:
