@@ -35,14 +35,16 @@ def test_it_lists_properties(data, store):
 
 def test_it_retypes_and_replays(data, store):
     dry = run_cli("properties", "retype", "code", "string", *WHERE, "--dry-run", data=data)
-    assert (
-        dry.stdout == "Of 1 values 1 would be converted, 0 would be kept aside; 0 kept aside before would come back.\n"
-    )
+    assert dry.stdout.splitlines() == [
+        "Of 1 values 1 would be converted, 0 would be kept aside; 0 kept aside before would come back.",
+        '  21546 → "21546", of u',
+        "1 values that were ignored are kept; --replay tries them again.",
+    ]
     assert properties_in(store, space=SPACE) == {"code": 21546}
     done = run_json("properties", "retype", "code", "string", *WHERE, "--replay", data=data)
     replayed = {"applied": 1, "superseded": 0, "still_ignored": {}, "remaining": 0}
-    expected = {"dry_run": False, "profiles": 1, "converted": 1, "kept_aside": 0, "came_back": 0, "replay": replayed}
-    assert done == expected
+    counts = {"profiles": 1, "converted": 1, "kept_aside": 0, "came_back": 0}
+    assert done == {"dry_run": False, **counts, "replayable": 1, "replay": replayed}
     assert properties_in(store, "w", space=SPACE) == {"code": "spring", "n": 1}
     again = run_cli("properties", "retype", "code", "number", *WHERE, data=data)
     assert 'kept aside: "spring" of w' in again.stdout

@@ -16,6 +16,21 @@ def _ref(schema: str) -> dict[str, str]:
 
 ERROR_REF = _ref("Error")
 
+HISTORY_ACTIONS = (
+    "properties",
+    "create",
+    "update",
+    "rename",
+    "channel",
+    "preference",
+    "merge",
+    "import",
+    "retype",
+    "replay",
+    "delete_property",
+)
+"""What a change of a profile is called."""
+
 _SUMMARIES = {
     Operation.SET: "Set properties",
     Operation.ONCE: "Set properties that have no value yet",
@@ -162,8 +177,8 @@ SCHEMAS: dict[str, Any] = {
             "items": _object(
                 request_id={"type": "string"},
                 at=TIME,
-                key_id={"type": "string", "description": "the key that was used"},
-                action={"type": "string", "description": "`properties`, `create`, `update`, `merge`, …"},
+                key_id={"type": "string", "description": "the key that was used; `import` or `cli` for commands"},
+                action={"enum": list(HISTORY_ACTIONS)},
                 distinct_id={"type": "string", "description": "the id that was used, maybe an alias by now"},
                 changes={
                     "type": "array",
@@ -176,6 +191,11 @@ SCHEMAS: dict[str, Any] = {
                             "after": {"description": "null: there is none"},
                             "added": {"type": "array", "description": "of a long list: what came"},
                             "removed": {"type": "array", "description": "of a long list: what went"},
+                            "size": {
+                                "type": "array",
+                                "items": {"type": "integer"},
+                                "description": "of a long list: its elements before and after",
+                            },
                         },
                     },
                 },
@@ -197,13 +217,25 @@ SCHEMAS: dict[str, Any] = {
                         operation=_OPERATION,
                         property={"type": "string"},
                         reason={"enum": [reason.value for reason in Reason]},
-                        message={"type": "string", "description": "what to do about it"},
+                        message={"type": "string", "description": "what was wrong with it"},
                     ),
                 },
             ),
         },
     ),
     **DEFINITION_SCHEMAS,
+}
+
+
+_RECEIPT = SCHEMAS["Receipt"]["properties"]
+_RECEIPT["erased"] = {
+    "type": "object",
+    "additionalProperties": {"type": "integer"},
+    "description": "of an erasure: how much of what; it has no items, which would name people",
+}
+_RECEIPT["items"]["items"]["properties"]["action"] = {
+    "enum": list(HISTORY_ACTIONS),
+    "description": "what it was, if not an update of properties",
 }
 
 

@@ -46,8 +46,11 @@ def export(
     name when it is whole. With standard output, the summary goes to standard error.
     """
     started = time.monotonic()
-    chosen = format_ or _BY_SUFFIX.get(out.suffix.lower(), Format.NDJSON)
     to_stdout = out == _STDOUT
+    chosen = format_ or (Format.NDJSON if to_stdout else _BY_SUFFIX.get(out.suffix.lower()))
+    if chosen is None:
+        message = f"--out {out}: say which --format, or name the file .ndjson, .csv or .parquet: import goes by that"
+        raise InvalidInput(message)
     if to_stdout and chosen is Format.PARQUET:
         raise InvalidInput("Parquet cannot be written to standard output; name a file with --out")
     signal.signal(signal.SIGTERM, _end_as_if_interrupted)  # so that no half file is left behind

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from traitbase import bootstrap
-from traitbase.cli.options import AsJson, Data, settings_for
+from traitbase.cli.options import AsJson, Data, existing_store_in, settings_for
 from traitbase.domain.spaces import Environment, Space
-from traitbase.domain.values import Kind, written
+from traitbase.domain.values import Kind, Value, written
 from traitbase.services.definitions import list_definitions
 from traitbase.services.ports import Store
 from traitbase.services.redefining import Redefinition, redefine
@@ -73,9 +73,11 @@ def retype(
     assert done.retyped is not None  # a kind was given
     replayed = replay(store, space, name, _asked(settings)) if replays and not dry_run else None
     if as_json:
-        _print(_as_json(done.retyped, replayed, dry_run=dry_run))
+        _print({**_as_json(done.retyped, replayed, dry_run=dry_run), "replayable": done.replayable})
         return
     _tell(done.retyped, replayed, dry_run=dry_run)
+    if replayed is None and done.replayable:
+        typer.echo(f"{done.replayable:,} values that were ignored are kept; --replay tries them again.")
 
 
 @app.command("archive")
@@ -94,7 +96,7 @@ def archive(
 
 def _open(data: Data, workspace: str, environment: Environment) -> tuple[Settings, Store, Space]:
     settings = settings_for(data)
-    store = bootstrap.open_store(settings.data)
+    store = existing_store_in(data)
     get_workspace(store, workspace)
     return settings, store, Space(workspace, environment.value)
 
@@ -127,14 +129,19 @@ def _tell(retyped: Retyped, replayed: Replayed | None, *, dry_run: bool) -> None
         f"Of {retyped.profiles:,} values {retyped.converted:,} {would}converted, {retyped.kept_aside:,} {would}kept "
         f"aside; {retyped.came_back:,} kept aside before {'would come' if dry_run else 'came'} back."
     )
+    for sample in retyped.converted_samples:
+        typer.echo(f"  {_shown(sample.before)} → {_shown(sample.after)}, of {sample.distinct_id}")
     for sample in retyped.kept_aside_samples:
-        shown = msgspec.json.encode(written(sample.before)).decode()
-        typer.echo(f"  kept aside: {shown} of {sample.distinct_id}")
+        typer.echo(f"  kept aside: {_shown(sample.before)}, of {sample.distinct_id}")
     if replayed is not None:
         typer.echo(
             f"Of the ignored values {replayed.applied:,} were applied, {replayed.superseded:,} were superseded, "
             f"{sum(replayed.still_ignored.values()):,} are still ignored."
         )
+
+
+def _shown(value: Value | None) -> str:
+    return "nothing" if value is None else msgspec.json.encode(written(value)).decode()
 
 
 def _print(answer: dict[str, Any]) -> None:

@@ -130,10 +130,15 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the server says to a call that changes a profile; `request_id` leads to the receipt, where there is one."""
+    """What the server says to a call that changes a profile; `request_id` leads to the receipt, where there is one.
+
+    Of an erasure, `erased` says how much of what, and `log_cleared` whether its traces are out of the log already.
+    """
 
     message: str
     request_id: str | None = None
+    erased: Mapping[str, int] | None = None
+    log_cleared: bool | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -168,6 +173,8 @@ class Envelope(msgspec.Struct, frozen=True, rename={"message": "_message"}):
 
     message: str = ""
     request_id: str | None = None
+    erased: dict[str, int] | None = None
+    log_cleared: bool | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, rename={"message": "_message"}):

@@ -63,6 +63,7 @@ def _receipt_of_erasure(store: Store, space: Space, request_id: str) -> Receipt 
 
 def _item(row: ChangeRow) -> ReceiptItem:
     ignored = tuple(read_ignored(row.ignored)) if row.ignored else ()
+    action = None if row.action is None else row.action.partition(" ")[0]
     left_out = ((entry.operation, entry.property) for entry in ignored)
     applied = applied_in(Update(row.distinct_id, read_names(row.operations), 0), left_out)
-    return ReceiptItem(row.distinct_id, tuple(AppliedEntry(*entry) for entry in applied), ignored, row.action)
+    return ReceiptItem(row.distinct_id, tuple(AppliedEntry(*entry) for entry in applied), ignored, action)

@@ -100,6 +100,8 @@ def redefine(store: Store, space: Space, name: str, change: Redefinition, *, ask
         if change.kind is not None:
             retyped = retype(rewriting, name, change.kind, asked)
             after = after._replace(kind=change.kind, profiles=retyped.converted + retyped.came_back)
+            if change.kind is before.kind:
+                retyped = Retyped(retyped.profiles, came_back=retyped.came_back)  # nothing was converted
         if after != before:
             rewriting.put_definition(after)
         if (after.kind, after.state) != (before.kind, before.state):
