@@ -47,7 +47,7 @@ def test_it_retypes_and_replays(data, store):
     assert done == {"dry_run": False, **counts, "replayable": 1, "replay": replayed}
     assert properties_in(store, "w", space=SPACE) == {"code": "spring", "n": 1}
     again = run_cli("properties", "retype", "code", "number", *WHERE, data=data)
-    assert 'kept aside: "spring" of w' in again.stdout
+    assert 'kept aside: "spring", of w' in again.stdout
 
 
 def test_it_archives_and_takes_it_back(data, store):

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -87,11 +87,10 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
     environment = {**os.environ, "TRAITBASE_LOG_LEVEL": "debug"}
     with serving_on(port, tmp_path / "data", "", stdout=subprocess.DEVNULL, stderr=writing, env=environment):
         os.close(writing)
-        client = Client(port, cast.ada, "north")
-        (tmp_path / "data" / "traitbase.db").rename(tmp_path / "aside")
-        for _ in range(20):  # each is a line of log
-            assert client.post("set", {"distinct_id": "u", "$set": {"a": 1}}).status == 503
-        (tmp_path / "aside").rename(tmp_path / "data" / "traitbase.db")
-        assert client.post("set", {"distinct_id": "u", "$set": {"a": 1}}).status == 202
-        client.close()
+        with closing(Client(port, cast.ada, "north")) as client:
+            (tmp_path / "data" / "traitbase.db").rename(tmp_path / "aside")
+            for _ in range(20):  # each is a line of log
+                assert client.post("set", {"distinct_id": "u", "$set": {"a": 1}}).status == 503
+            (tmp_path / "aside").rename(tmp_path / "data" / "traitbase.db")
+            assert client.post("set", {"distinct_id": "u", "$set": {"a": 1}}).status == 202
     os.close(reading)

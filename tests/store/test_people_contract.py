@@ -282,5 +282,5 @@ def test_an_erasure_is_all_or_nothing(store, session):
 
 def test_traces_can_be_cleared_at_any_time(store, session):
     write(session, changes=[change("r1", "u")])
-    assert store.clear_traces(wait_seconds=10) is True
+    assert store.clear_traces(wait_seconds=10) == (True, True)
     assert len(store.find_changes(LIVE, "r1")) == 1

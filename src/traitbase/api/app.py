@@ -161,7 +161,7 @@ class TraitbaseApp:
 
     def _add_operation_routes(self, app: FastAPI) -> None:
         @app.get("/healthz", include_in_schema=False)
-        def healthz() -> dict[str, str]:
+        async def healthz() -> dict[str, str]:
             """Tell that the process runs."""
             return {"status": "ok"}
 

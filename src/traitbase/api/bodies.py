@@ -7,7 +7,7 @@ import io
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import zstandard
 from fastapi import Request
@@ -104,10 +104,13 @@ async def read_body(receive: Receive, headers: Headers, share: Share) -> bytes:
 _room_of_framework = Room(BODIES_MAX_BYTES)
 
 
-async def read_json_body(request: Request) -> tuple[JsonValue, int]:
-    """Return the decoded JSON body of a request to the framework's routes, and its size.
+_Read = TypeVar("_Read")
 
-    Raises InvalidInput and Refused, as the hot routes do.
+
+async def read_json_body(request: Request, parse: Callable[[JsonValue], _Read]) -> tuple[_Read, bytes]:
+    """Return what `parse` makes of the JSON body of a request to the framework's routes, and the body itself.
+
+    Raises InvalidInput and Refused, as the hot routes do, and what `parse` raises. Large ones are read in a thread.
     """
     try:
         with _room_of_framework.share() as share:
@@ -115,8 +118,8 @@ async def read_json_body(request: Request) -> tuple[JsonValue, int]:
     except ClientGone as error:  # the framework wants an answer, also for nobody
         raise InvalidInput("the body ended before it was complete", code="malformed_body") from error
     if len(body) <= LARGE_BYTES:
-        return read_json(body), len(body)
-    return await asyncio.to_thread(read_json_in_pieces, body), len(body)
+        return parse(read_json(body)), body
+    return await asyncio.to_thread(lambda: parse(read_json_in_pieces(body))), body
 
 
 async def _receive_all(receive: Receive, share: Share) -> bytes:

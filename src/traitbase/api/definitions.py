@@ -232,7 +232,7 @@ def _admits(gate: Gate, needed: Scope) -> Callable[..., _Caller]:
 
 
 async def _body(request: Request) -> JsonValue:
-    return (await read_json_body(request))[0]
+    return (await read_json_body(request, lambda value: value))[0]
 
 
 Body = Annotated[JsonValue, Depends(_body)]

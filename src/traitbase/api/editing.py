@@ -13,7 +13,7 @@ from traitbase.domain.edits import Edit
 from traitbase.domain.spaces import Space
 from traitbase.services.ingest import Submission
 
-_LEAST_BYTES = 256
+_LEAST_BYTES = 512
 """What an edit counts for in the queue at the least."""
 
 
@@ -27,13 +27,16 @@ class Edits:
         self._now_us = now_us
         self._new_request_id = new_request_id
 
-    async def submit(self, request: Request, space: Space, edit: Edit, *, key_id: str, size: int) -> str:
+    async def submit(self, request: Request, space: Space, edit: Edit, *, key_id: str, body: bytes) -> str:
         """Return the request id once the edit is durable and visible; that of the first request for a replay.
+
+        `body` is what asked for the edit, as it was sent.
 
         Raises what the edit raises (InvalidInput, NotFound), and Conflict and Refused as the writer does.
         """
-        token = idempotency_key(request.headers.raw, f"{request.method} {request.scope['path']}", repr(edit).encode())
+        called = f"{request.method} {request.scope['path']}?{request.scope['query_string'].decode('latin-1')}"
+        token = idempotency_key(request.headers.raw, called, body)
         settled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         submission = Submission(space, (), self._new_request_id(), self._now_us(), key_id, token, edit)
-        self._writer.submit(submission, size=max(size, _LEAST_BYTES), settled=answering(settled))
+        self._writer.submit(submission, size=max(len(body), _LEAST_BYTES), settled=answering(settled))
         return await settled

@@ -170,6 +170,11 @@ SCHEMAS: dict[str, Any] = {
             "description": "false: somebody was reading an earlier state; what was erased leaves the log as soon as "
             "they are done",
         },
+        file_rewritten={
+            "type": "boolean",
+            "description": "false: SQLite may have left copies in the free space of its file; it is written anew "
+            "soon after, or with `traitbase compact` if it is larger than 1 GB",
+        },
     ),
     "History": _object(
         items={

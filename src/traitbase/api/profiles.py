@@ -13,6 +13,7 @@ from traitbase.api import profile_schemas as described
 from traitbase.api import wire
 from traitbase.api.auth import Gate
 from traitbase.api.bodies import read_json_body
+from traitbase.api.clearing import Clearing
 from traitbase.api.cursors import PlaceList, StoredInteger, cursor_of, place_in, refuse_cursor
 from traitbase.api.editing import Edits
 from traitbase.api.profile_query import PAGE_MAX, ListQuery, parse_query
@@ -33,7 +34,6 @@ from traitbase.services.history import read_history
 from traitbase.services.ports import ProfileOrder, Store
 from traitbase.services.profiles import SearchPlace, get_profile, list_profiles, search_profiles
 
-_CLEARING_SECONDS = 10.0
 _DAY_US = 86_400_000_000
 _PROFILES = f"{BASE}/profiles"
 _PROFILE = f"{_PROFILES}/{{distinct_id:path}}"
@@ -64,35 +64,33 @@ def profile_routes(parts: ProfileParts) -> APIRouter:
 
 
 def _add_collection_routes(router: APIRouter, parts: ProfileParts) -> None:
-    store, gate = parts.store, parts.gate
+    store, gate, clearing = parts.store, parts.gate, Clearing(parts.store)
 
     @router.post(_PROFILES, summary="Create a profile", status_code=201, **described.CREATE)
     async def create_profile(request: Request, workspace_id: WorkspaceId, version: Version) -> Response:
         asked = _Asked(parts, request, Space(workspace_id, version.value), Scope.INGEST)
-        body, size = await read_json_body(request)
-        made = parse_creation(body)
+        made, body = await read_json_body(request, parse_creation)
         edit = Create(made.distinct_id or "", made.changes, made.properties)
-        request_id = await asked.do(edit, size)
+        request_id = await asked.do(edit, body)
         return json_answer(_done("Profile created successfully", request_id), status=201)
 
     @router.post(f"{_PROFILES}/delete", summary="Erase profiles", **described.DELETE)
     async def delete_profiles(request: Request, workspace_id: WorkspaceId, version: Version) -> Response:
         asked = _Asked(parts, request, Space(workspace_id, version.value), Scope.ADMIN)
-        body, size = await read_json_body(request)
-        request_id = await asked.do(Erase(parse_deletion(body)), size)
+        distinct_ids, body = await read_json_body(request, parse_deletion)
+        request_id = await asked.do(Erase(distinct_ids), body)
         # The erasure is durable. What it replaced is still in the log, which is emptied before it is answered.
-        cleared = await asyncio.to_thread(store.clear_traces, wait_seconds=_CLEARING_SECONDS)
+        cleared = await clearing.clear()
         erasure = store.find_erasure(asked.space, request_id)
         counts = {} if erasure is None else erasure.counts
         answer = _done(f"{counts.get('profiles', 0)} User(s) deleted successfully", request_id)
-        return json_answer({**answer, "erased": counts, "log_cleared": cleared})
+        return json_answer({**answer, "erased": counts, "log_cleared": cleared.log, "file_rewritten": cleared.file})
 
     @router.post(f"{_PROFILES}/query", summary="A page of profiles, with chosen columns", **described.QUERY)
     async def query_profiles(request: Request, workspace_id: WorkspaceId, version: Version) -> Response:
         space = Space(workspace_id, version.value)
         admit(gate, request, space, needed=Scope.READ)
-        body, _ = await read_json_body(request)
-        asked = parse_query(body)
+        asked, _ = await read_json_body(request, parse_query)
         return await asyncio.to_thread(_page, parts, space, asked)
 
     @router.get(_PROFILES, summary="A page of profiles", **described.LIST)
@@ -118,7 +116,7 @@ def _add_change_routes(router: APIRouter, parts: ProfileParts) -> None:
     ) -> Response:
         asked = _Asked(parts, request, Space(workspace_id, version.value), Scope.INGEST)
         ids = check_distinct_id(id_in(source), "source"), check_distinct_id(id_in(target), "target")
-        request_id = await asked.do(Merge(*ids), 0)
+        request_id = await asked.do(Merge(*ids), b"")
         return json_answer(_done("1 Record(s) updated and 1 Records(s) deleted", request_id))
 
     @router.patch(f"{_PROFILE}/channel", summary="Add to a profile's channels", **described.PATCH_CHANNEL)
@@ -126,28 +124,27 @@ def _add_change_routes(router: APIRouter, parts: ProfileParts) -> None:
         request: Request, workspace_id: WorkspaceId, version: Version, distinct_id: str
     ) -> Response:
         asked = _Asked(parts, request, Space(workspace_id, version.value), Scope.INGEST)
-        body, size = await read_json_body(request)
-        edit = PatchChannel(_id(distinct_id), parse_channel_patch(body))
-        return json_answer(_done("Channel has been modified successfully", await asked.do(edit, size)))
+        patch, body = await read_json_body(request, parse_channel_patch)
+        edit = PatchChannel(_id(distinct_id), patch)
+        return json_answer(_done("Channel has been modified successfully", await asked.do(edit, body)))
 
     @router.post(f"{_PROFILE}/channel/delete", summary="Take from a profile's channels", **described.DELETE_CHANNEL)
     async def delete_channel(
         request: Request, workspace_id: WorkspaceId, version: Version, distinct_id: str
     ) -> Response:
         asked = _Asked(parts, request, Space(workspace_id, version.value), Scope.INGEST)
-        body, size = await read_json_body(request)
-        edit = DeleteChannel(_id(distinct_id), parse_channel_deletion(body))
-        return json_answer(_done("Channel has been modified successfully", await asked.do(edit, size)))
+        deletion, body = await read_json_body(request, parse_channel_deletion)
+        edit = DeleteChannel(_id(distinct_id), deletion)
+        return json_answer(_done("Channel has been modified successfully", await asked.do(edit, body)))
 
     @router.put(_PROFILE, summary="Change a profile: keys sent replace, keys absent stay", **described.UPDATE)
     async def update_profile(
         request: Request, workspace_id: WorkspaceId, version: Version, distinct_id: str
     ) -> Response:
         asked = _Asked(parts, request, Space(workspace_id, version.value), Scope.INGEST)
-        body, size = await read_json_body(request)
-        sent = parse_update(body)
+        sent, body = await read_json_body(request, parse_update)
         edit = Change(_id(distinct_id), sent.distinct_id, sent.changes, sent.properties)
-        return json_answer(_done("1 Record(s) updated successfully", await asked.do(edit, size)))
+        return json_answer(_done("1 Record(s) updated successfully", await asked.do(edit, body)))
 
 
 def _add_reading_routes(router: APIRouter, parts: ProfileParts) -> None:
@@ -187,10 +184,10 @@ class _Asked:
         self._request = request
         self._key: ApiKey = admit(parts.gate, request, space, needed=needed)
 
-    async def do(self, edit: Edit, size: int) -> str:
+    async def do(self, edit: Edit, body: bytes) -> str:
         """Return the request id of a durable edit."""
         edits = self._parts.edits
-        return await edits.submit(self._request, self.space, edit, key_id=self._key.key_id, size=size)
+        return await edits.submit(self._request, self.space, edit, key_id=self._key.key_id, body=body)
 
 
 def _id(part: str) -> str:

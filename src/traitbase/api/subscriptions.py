@@ -47,8 +47,6 @@ from traitbase.services.subscriptions import get_preferences, get_settings, repl
 
 _BASE = "/v1/{WSID}/{version}/subscriptions"
 _TAGS: list[str | Enum] = ["subscriptions"]
-# What a choice weighs in the writer's queue: about as much as the change that it becomes.
-_EDIT_BYTES = 512
 
 _UNKNOWN = "incorrect/non existing distinct_id provided"
 _CHANNELS = [channel.value for channel in Channel]
@@ -179,8 +177,7 @@ def _add_settings_routes(router: APIRouter, store: Store, gate: Gate, now_us: Ca
     async def write_subscriptions(request: Request, workspace_id: WorkspaceId, version: Version) -> Response:
         space = Space(workspace_id, version.value)
         admit(gate, request, space, needed=Scope.ADMIN)
-        sent, _ = await read_json_body(request)
-        settings = await run_in_threadpool(parse_settings, sent)
+        settings, _ = await read_json_body(request, parse_settings)
         await run_in_threadpool(replace_settings, store, space, settings, at_us=now_us())
         return _json_text(encode_settings(settings))
 
@@ -189,9 +186,9 @@ def _add_preference_routes(
     router: APIRouter, store: Store, gate: Gate, now_us: Callable[[], int], edits: Edits
 ) -> None:
     async def record(
-        request: Request, space: Space, key: ApiKey, distinct_id: str, preferences: Preferences
+        request: Request, space: Space, key: ApiKey, distinct_id: str, preferences: Preferences, body: bytes
     ) -> Response:
-        await edits.submit(request, space, Prefer(distinct_id, preferences), key_id=key.key_id, size=_EDIT_BYTES)
+        await edits.submit(request, space, Prefer(distinct_id, preferences), key_id=key.key_id, body=body)
         return json_answer(wire.chosen_answer(preferences))
 
     @router.get(
@@ -229,12 +226,12 @@ def _add_preference_routes(
         space = Space(workspace_id, version.value)
         key = admit(gate, request, space, needed=Scope.INGEST)
         distinct_id = _distinct_id_in(request)
-        sent, _ = await read_json_body(request)
+        sent, body = await read_json_body(request, _unread)
 
         def read() -> Preferences:
             return parse_preferences(sent, get_settings(store, space), at_us=now_us())
 
-        return await record(request, space, key, distinct_id, await run_in_threadpool(read))
+        return await record(request, space, key, distinct_id, await run_in_threadpool(read), body)
 
     @router.post(
         f"{_BASE}/list/{{subscription_id}}/user",
@@ -255,12 +252,16 @@ def _add_preference_routes(
     ) -> Response:
         space = Space(workspace_id, version.value)
         key = admit(gate, request, space, needed=Scope.INGEST)
-        sent, _ = await read_json_body(request)
+        sent, body = await read_json_body(request, _unread)
 
         def read() -> Preferences:
             return parse_topic_preferences(sent, get_settings(store, space), subscription_id, at_us=now_us())
 
-        return await record(request, space, key, _distinct_id_of(sent), await run_in_threadpool(read))
+        return await record(request, space, key, _distinct_id_of(sent), await run_in_threadpool(read), body)
+
+
+def _unread(sent: JsonValue) -> JsonValue:
+    return sent  # it is read with the topics that there are
 
 
 def _distinct_id_in(request: Request) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -144,8 +145,7 @@ def suppression_routes(store: Store, gate: Gate, *, now_us: Callable[[], int], n
     async def add_suppression(request: Request, workspace_id: WorkspaceId) -> Response:
         admit(gate, request, Space(workspace_id, Environment.LIVE.value), needed=Scope.INGEST)
         at_us = now_us()
-        sent, _ = await read_json_body(request)
-        body = parse_suppression(sent, now_us=at_us)
+        body, _ = await read_json_body(request, partial(parse_suppression, now_us=at_us))
         await run_in_threadpool(suppress, store, workspace_id, body, now_us=at_us, new_id=new_id)
         return json_answer(_done("User has been added to the suppression!"))
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 import traitbase
-from traitbase.cli import demo, exports, imports, keys, properties, serve, workspaces
+from traitbase.cli import compacting, demo, exports, imports, keys, properties, serve, workspaces
 from traitbase.domain.errors import TraitbaseError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("import")(imports.import_file)
 app.command("export")(exports.export)
+app.command("compact")(compacting.compact)
 app.command("demo")(demo.demo)
 app.add_typer(workspaces.app, name="workspace")
 app.add_typer(keys.app, name="keys")

@@ -132,13 +132,15 @@ class Definition:
 class Done:
     """What the server says to a call that changes a profile; `request_id` leads to the receipt, where there is one.
 
-    Of an erasure, `erased` says how much of what, and `log_cleared` whether its traces are out of the log already.
+    Of an erasure, `erased` says how much of what; `log_cleared` and `file_rewritten` whether its traces are out of the
+    database's log and of the free space in its file already.
     """
 
     message: str
     request_id: str | None = None
     erased: Mapping[str, int] | None = None
     log_cleared: bool | None = None
+    file_rewritten: bool | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -175,6 +177,7 @@ class Envelope(msgspec.Struct, frozen=True, rename={"message": "_message"}):
     request_id: str | None = None
     erased: dict[str, int] | None = None
     log_cleared: bool | None = None
+    file_rewritten: bool | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, rename={"message": "_message"}):

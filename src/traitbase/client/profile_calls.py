@@ -122,7 +122,7 @@ class ProfileCalls:
 
     def _write(self, method: str, path: str, body: Mapping[str, Any]) -> Done:
         answer = read(self._caller.write(method, path, encode(body, path="the body")), Envelope)
-        return Done(answer.message, answer.request_id, answer.erased, answer.log_cleared)
+        return Done(answer.message, answer.request_id, answer.erased, answer.log_cleared, answer.file_rewritten)
 
 
 def _identity(distinct_id: str, path: str = "distinct_id") -> str:

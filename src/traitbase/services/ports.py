@@ -388,6 +388,13 @@ class Rewriting(Protocol):
         """Store changes."""
 
 
+class Cleared(NamedTuple):
+    """What has been cleared of traces: the log of earlier states, and the free space in the storage's files."""
+
+    log: bool
+    file: bool
+
+
 class Store(Protocol):
     """The system of record. Safe to use from several threads; a read sees all that was committed before it began."""
 
@@ -487,10 +494,17 @@ class Store(Protocol):
     def tidy(self) -> None:
         """Do the storage's own housekeeping (such as moving a write-ahead log along), in the caller's thread."""
 
-    def clear_traces(self, *, wait_seconds: float) -> bool:
+    def clear_traces(self, *, wait_seconds: float) -> Cleared:
         """See to it that nothing that was deleted can be read from the storage's files any more.
 
-        False if it was not possible within that time, because somebody was still reading an earlier state.
+        What could not be done within that time, because somebody was still reading an earlier state, or would hold
+        writers up for too long, is done by `tidy` or `compact`.
+        """
+
+    def compact(self) -> None:
+        """Write the storage's files anew, without what deleted data left in them. Writers wait for it.
+
+        Raises Refused if others read or write for too long, or the disk has no room for it.
         """
 
     def check(self) -> None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from traitbase.domain.spaces import Space
+from traitbase.services.ports import Cleared
 
 
 class Database(Protocol):
@@ -56,11 +57,14 @@ class Database(Protocol):
     def check(self) -> None:
         """Raise Refused if nothing can be written at the moment. Cheap enough to be asked every second."""
 
-    def clear_traces(self, *, wait_seconds: float) -> bool:
-        """See to it that nothing that was deleted can be read from the database's files any more.
+    def clear_traces(self, *, wait_seconds: float) -> Cleared:
+        """See to it that nothing that was deleted can be read from the database's files any more. See the port."""
 
-        False if it was not possible within that time, because somebody was still reading an earlier state.
-        """
+    def note_erasure(self, connection: Connection) -> None:
+        """Note in the open transaction that it erases somebody: traces are to be cleared away after it."""
+
+    def rewrite(self) -> None:
+        """Write the database's files anew, without what deleted data left in them. See `compact` of the port."""
 
 
 def within(table: sa.Table, space: Space) -> sa.ColumnElement[bool]:

@@ -40,6 +40,7 @@ def erase(database: Database, connection: sa.Connection, erasure: Erasure) -> No
         "counts": msgspec.json.encode(counts).decode(),
     }
     connection.execute(sa.insert(erasures).values(row))
+    database.note_erasure(connection)
 
 
 def _erase_changes(database: Database, connection: sa.Connection, erasure: Erasure) -> int:
@@ -47,7 +48,7 @@ def _erase_changes(database: Database, connection: sa.Connection, erasure: Erasu
     is_named, pass_list = database.any_of(profiles.c.distinct_id)
     ids = {"values": pass_list(erasure.distinct_ids)}
     query = sa.select(profiles.c.last_change).where(within(profiles, erasure.space), is_named)
-    places = [row[0] for row in connection.execute(query, ids)]
+    places = [row[0] for row in connection.execute(query, ids) if row[0] is not None]
     is_named, _ = database.any_of(unlinked_changes.c.distinct_id)
     statement = sa.delete(unlinked_changes).where(within(unlinked_changes, erasure.space), is_named)
     unlinked = connection.execute(
@@ -65,13 +66,10 @@ def _erase_changes(database: Database, connection: sa.Connection, erasure: Erasu
     )
     deleted = 0
     while places:
-        place = places.pop()
-        if place is None:
-            continue
-        request_id, _, item = place.rpartition("/")
+        request_id, _, item = places.pop().rpartition("/")
         gone = connection.execute(deletion, {"of_request": request_id, "of_item": int(item)}).all()
         deleted += len(gone)
-        places.extend(row[0] for row in gone)
+        places.extend(row[0] for row in gone if row[0] is not None)
     return deleted
 
 

@@ -14,6 +14,7 @@ from traitbase.domain.spaces import Space, Workspace
 from traitbase.services.ports import (
     CHANGES_A_RECEIPT,
     ChangeRow,
+    Cleared,
     DefinitionRow,
     ErasedPerson,
     Erasure,
@@ -284,8 +285,11 @@ class MemoryStore:
     def tidy(self) -> None:
         return
 
-    def clear_traces(self, *, wait_seconds: float) -> bool:  # noqa: ARG002  # nothing is kept but what is there
-        return True
+    def clear_traces(self, *, wait_seconds: float) -> Cleared:  # noqa: ARG002  # nothing is kept but what is there
+        return Cleared(log=True, file=True)
+
+    def compact(self) -> None:
+        return
 
     def check(self) -> None:
         return

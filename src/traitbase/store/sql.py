@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from traitbase.services.ports import WriteSession
+from traitbase.services.ports import Cleared, WriteSession
 from traitbase.store.changes import ChangeQueries
 from traitbase.store.database import Database
 from traitbase.store.definitions import DefinitionQueries
@@ -41,9 +41,13 @@ class SqlStore(
         """Do the storage's own housekeeping, in the caller's thread."""
         self._database.tidy()
 
-    def clear_traces(self, *, wait_seconds: float) -> bool:
+    def clear_traces(self, *, wait_seconds: float) -> Cleared:
         """See to it that nothing that was deleted can be read from the database's files any more."""
         return self._database.clear_traces(wait_seconds=wait_seconds)
+
+    def compact(self) -> None:
+        """Write the database's files anew, without what deleted data left in them."""
+        self._database.rewrite()
 
     def check(self) -> None:
         """Raise Refused if the storage cannot be read or written to at the moment."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import random
 import sqlite3
 import threading
 import time
@@ -18,8 +18,11 @@ from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.pool import QueuePool
 
 from traitbase.domain.errors import Refused
+from traitbase.services.ports import Cleared
 from traitbase.store.schema import HEAD, migrate
 from traitbase.store.sql import SqlStore
+from traitbase.store.sqlite_driver import ask_once, driver_of, pause
+from traitbase.store.sqlite_traces import Traces
 
 # Smaller pages than the usual 4096 bytes: a commit writes every page it touched to the log, and updates of profiles
 # touch one page each, anywhere. Measured for 1,000 updates of 100,000 profiles: 12 ms a commit instead of 19.
@@ -32,10 +35,9 @@ _WRITER_CACHE_KIB = 65_536
 _WORTH_COPYING_FRAMES = 32_768  # 64 MB
 _LONG_LOG_FRAMES = 65_536
 _COPY_SECONDS = (1.0, 10.0)
-_ASKS_ONCE = "traitbase_asks_once"
 _BEFORE_ERASURES = "0001"  # the schema of releases that left deleted text in free space
-_LOCK_POLL_SECONDS = (0.0005, 0.002)
 _WRITING_PATIENCE_SECONDS = 15.0
+_WAITING_WRITERS_MAX = 16
 _OPENING_PATIENCE_SECONDS = 5.0
 _PROBE_SECONDS = 5.0
 
@@ -50,6 +52,7 @@ def open_sqlite(path: Path, *, on_upgrade: Callable[[str, str], None] | None = N
         before = migrate(connection)
     if before == _BEFORE_ERASURES:
         database.rewrite()
+    database.look_for_traces()
     database.remember_files()
     database.remember_schema()
     if before not in (None, HEAD) and on_upgrade is not None:
@@ -63,9 +66,8 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._tidying = threading.Lock()
-        self._clearing = threading.Lock()
-        self._cleared_since = float("-inf")
-        self._owes_clearing = False
+        self._traces = Traces(self.reading, lambda: self._path.stat().st_size)
+        self._waiting_writers = threading.BoundedSemaphore(_WAITING_WRITERS_MAX)
         self._schema: int | None = None
         self._copied_frames = 0
         self._copied_at_bytes = 0
@@ -78,32 +80,54 @@ class SqliteDatabase:
             hide_parameters=True,  # an error must not carry property values into a log
             poolclass=QueuePool,
             pool_size=8,
-            max_overflow=32,
+            max_overflow=56,  # more than there are threads to read with, and writers that may wait
+            pool_timeout=5.0,
             connect_args={"check_same_thread": False, "timeout": 5.0, "cached_statements": 256},
         )
-        sa.event.listen(self.engine, "do_connect", self._before_connecting)
+        sa.event.listen(self.engine, "do_connect", self._check_files_around)
+        sa.event.listen(self.engine, "connect", self._check_files_around)  # opening makes a file that is not there
         sa.event.listen(self.engine, "connect", _prepare_connection)
 
     def rewrite(self) -> None:
-        """Write the whole file anew, without what releases left in it that did not overwrite what they deleted."""
-        with self.reading() as connection:
-            _driver_connection(connection).execute("VACUUM")
+        """Write the whole file anew, without what deleted data left in it.
+
+        Raises Refused if others read or write for too long.
+        """
+        self._traces.rewrite()
+
+    def look_for_traces(self) -> None:
+        """Find out what a process before this one has left to clear away."""
+        self._traces.look()
 
     @contextmanager
     def writing(self, *, wait_seconds: float = _WRITING_PATIENCE_SECONDS) -> Iterator[Connection]:
         """Open a transaction that may write, commit it at the end, translate the driver's errors."""
-        with self.translating(), self.engine.connect() as connection:
-            if not self.begin(connection, wait_seconds=wait_seconds):
-                message = f"the database was held by another writer for {wait_seconds:g} s; try again"
-                raise Refused(message, code="store_unavailable")
+        with contextlib.ExitStack() as stack:
+            with self._one_of_few():
+                stack.enter_context(self.translating())
+                connection = stack.enter_context(self.engine.connect())
+                if not self.begin(connection, wait_seconds=wait_seconds):
+                    message = f"the database was held by another writer for {wait_seconds:g} s; try again"
+                    raise Refused(message, code="store_unavailable")
             # The driver's transaction: SQLAlchemy only ends one if a statement went through it.
-            driver = _driver_connection(connection)
+            driver = driver_of(connection)
             try:
                 yield connection
             except BaseException:
                 driver.rollback()
                 raise
             driver.commit()
+
+    @contextmanager
+    def _one_of_few(self) -> Iterator[None]:
+        """Let few wait for the lock at once, each with a connection and a thread: readers must find some, too."""
+        if not self._waiting_writers.acquire(blocking=False):
+            message = "too many others are waiting to write already; nothing of this was kept, send it again"
+            raise Refused(message, code="store_unavailable")
+        try:
+            yield
+        finally:
+            self._waiting_writers.release()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -115,7 +139,7 @@ class SqliteDatabase:
     def snapshot(self) -> Iterator[Connection]:
         """Open a connection for reading that sees one state of the database, whatever is written meanwhile."""
         with self.reading() as connection:
-            driver = _driver_connection(connection)
+            driver = driver_of(connection)
             driver.execute("BEGIN")  # it takes its snapshot with the first query
             try:
                 yield connection
@@ -129,8 +153,8 @@ class SqliteDatabase:
         this one looks every millisecond or so.
         """
         self._check_files()
-        driver = _driver_connection(connection)
-        self._ask_once(connection)
+        driver = driver_of(connection)
+        ask_once(connection)
         deadline = time.monotonic() + wait_seconds
         while True:
             try:
@@ -140,7 +164,7 @@ class SqliteDatabase:
                     raise
                 if time.monotonic() >= deadline:
                     return False
-                time.sleep(random.uniform(*_LOCK_POLL_SECONDS))  # noqa: S311  # spreads the waiting, secures nothing
+                pause()
             else:
                 self._check_schema(driver)
                 return True
@@ -148,7 +172,7 @@ class SqliteDatabase:
     def remember_schema(self) -> None:
         """Note that the schema is ours: from here on, nothing is written once it is another release's."""
         with self.reading() as connection:
-            self._schema = _driver_connection(connection).execute("PRAGMA schema_version").fetchone()[0]
+            self._schema = driver_of(connection).execute("PRAGMA schema_version").fetchone()[0]
 
     def _check_schema(self, driver: sqlite3.Connection) -> None:
         """Raise Refused, ending the transaction, if another release changed the schema while we were running.
@@ -175,6 +199,9 @@ class SqliteDatabase:
         """Turn the driver's errors into Refused where they mean that the storage cannot be used."""
         try:
             yield
+        except sa.exc.TimeoutError as error:  # of the pool
+            message = "too many others are reading and writing at the moment; send it again"
+            raise Refused(message, code="store_unavailable") from error
         except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
             refusal = _refusal_for(_code_of(error), self._path)
             if refusal is None:
@@ -183,11 +210,11 @@ class SqliteDatabase:
 
     def make_roomy(self, connection: Connection) -> None:
         """Prepare a connection that a writer keeps: a larger cache of pages."""
-        _driver_connection(connection).execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
+        driver_of(connection).execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
 
     def make_small(self, connection: Connection) -> None:
         """Take that back: its pages are given free, those that are not written yet with the commit."""
-        _driver_connection(connection).execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
+        driver_of(connection).execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
 
     def insert(self, table: sa.Table) -> Any:  # the dialect's own Insert
         """Return SQLite's INSERT, which knows ON CONFLICT."""
@@ -208,8 +235,7 @@ class SqliteDatabase:
         A passive checkpoint never makes a writer wait, but it cannot start the log over while pages keep coming. So
         a second one follows when little is left, and the next writer begins at the front of the log.
         """
-        if self._owes_clearing:
-            self.clear_traces(wait_seconds=0)
+        self._traces.tidy()
         if not self._tidying.acquire(blocking=False):
             return
         try:
@@ -219,7 +245,7 @@ class SqliteDatabase:
             if size < _WORTH_COPYING_FRAMES * _PAGE_BYTES or not (grown or now >= self._copy_next_at):
                 return
             with self.reading() as connection:
-                driver = _driver_connection(connection)
+                driver = driver_of(connection)
                 _, frames, copied = driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 if frames >= _LONG_LOG_FRAMES:
                     # What came in meanwhile is short. This one holds writers up, for as long as that takes.
@@ -228,38 +254,13 @@ class SqliteDatabase:
         finally:
             self._tidying.release()
 
-    def clear_traces(self, *, wait_seconds: float) -> bool:
-        """Copy the whole log into the database file and empty it. What was deleted is overwritten there already.
+    def clear_traces(self, *, wait_seconds: float) -> Cleared:
+        """See to it that nothing that was deleted can be read from the files any more. See `Traces.clear`."""
+        return self._traces.clear(wait_seconds=wait_seconds)
 
-        Deleted rows leave nothing in the database file (`secure_delete`), but earlier states of their pages stay in the
-        log until it is written over. Emptying it waits for whoever reads an earlier state, and holds writers up for as
-        long as the copying takes. Who waited while another one did it for them finds nothing left to do.
-        """
-        asked_at = time.monotonic()
-        deadline = asked_at + wait_seconds
-        self._owes_clearing = True
-        with self._clearing:
-            if self._cleared_since >= asked_at:
-                return True
-            with self.reading() as connection:
-                driver = _driver_connection(connection)
-                self._ask_once(connection)
-                driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # most of it, while writers go on
-                while True:
-                    began_at = time.monotonic()
-                    busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                    if not busy:
-                        self._cleared_since, self._owes_clearing = began_at, False
-                        return True
-                    if time.monotonic() >= deadline:
-                        return False
-                    time.sleep(random.uniform(*_LOCK_POLL_SECONDS))  # noqa: S311
-
-    def _ask_once(self, connection: Connection) -> None:
-        """Let the driver report a lock at once. Its own waiting would hold up writers while it waits for readers."""
-        if not connection.info.get(_ASKS_ONCE):
-            _driver_connection(connection).execute("PRAGMA busy_timeout = 0")
-            connection.info[_ASKS_ONCE] = True  # stays with the connection, also through the pool
+    def note_erasure(self, connection: Connection) -> None:
+        """Note in the open transaction that it erases somebody."""
+        self._traces.note(connection)
 
     def remember_files(self) -> None:
         """Note which files are in use now: from here on, others in their place are none of ours."""
@@ -277,7 +278,7 @@ class SqliteDatabase:
         try:
             with self.translating(), self.engine.connect() as connection:
                 if self.begin(connection, wait_seconds=0):  # else somebody is writing, so it can be written to
-                    _write_nothing(_driver_connection(connection))
+                    _write_nothing(driver_of(connection))
             self._probe_next_at = time.monotonic() + _PROBE_SECONDS
         finally:
             self._probing.release()
@@ -297,7 +298,7 @@ class SqliteDatabase:
     def _find_files(self) -> _Files:
         return _identity_of(self._path), _identity_of(Path(f"{self._path}-wal"))
 
-    def _before_connecting(self, *_parts: object) -> None:
+    def _check_files_around(self, *_parts: object) -> None:
         self._check_files()
 
     def _log_bytes(self) -> int:
@@ -366,15 +367,9 @@ def _turn_on_log(driver: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                 raise
-            time.sleep(random.uniform(*_LOCK_POLL_SECONDS))  # noqa: S311
+            pause()
         else:
             return
-
-
-def _driver_connection(connection: Connection) -> sqlite3.Connection:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)  # tells the type checker; the engine only makes these
-    return driver
 
 
 def _code_of(error: sa.exc.DatabaseError | sqlite3.DatabaseError) -> int:

@@ -1,0 +1,30 @@
+"""Clearing traces away after erasures: one at a time, for all who wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from traitbase.services.ports import Cleared, Store
+
+_WAIT_SECONDS = 10.0
+
+
+class Clearing:
+    """Takes the traces of erasures out of the storage's files, in one thread however many wait for it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = asyncio.Lock()
+        self._began_at = float("-inf")
+        self._cleared = Cleared(log=False, file=False)
+
+    async def clear(self) -> Cleared:
+        """Return what was cleared of all that was erased before the call."""
+        asked_at = time.monotonic()
+        async with self._lock:
+            if self._began_at < asked_at:
+                began_at = time.monotonic()
+                self._cleared = await asyncio.to_thread(self._store.clear_traces, wait_seconds=_WAIT_SECONDS)
+                self._began_at = began_at
+            return self._cleared
