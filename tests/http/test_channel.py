@@ -247,3 +247,10 @@ def test_it_answers_endless_faults_in_time(ada, ann, rest):
     assert answer.status == 400
     assert len(answer.json["errors"]) == 20
     assert time.perf_counter() - began < 3
+
+
+def test_it_tells_a_few_of_many_names_that_the_profile_does_not_have(ada, ann):
+    body = b'{"channel":[%s]}' % b",".join([b'"whatsapp"'] * 100_000)
+    answer = ada.call("POST", f"{ada.base}/profiles/{ann}/channel/delete", body)
+    assert answer.status == 400
+    assert len(answer.json["errors"]) == 20

@@ -280,3 +280,32 @@ def test_it_lets_readers_read_and_senders_choose(server, cast):
             choose_one(client, "all", distinct_id=me, channel="sms", status="opted-in").status,
         ]
     assert statuses == {"ada": [200, 200, 200], "bo": [200, 403, 403], "ian": [403, 200, 200]}
+
+
+# --- repetitions ---
+
+
+@pytest.mark.parametrize("for_topic", [False, True])
+def test_it_gives_the_first_answer_again_for_the_same_key(owner, me, for_topic):
+    """What was chosen carries its time, which is another one for the repetition: that is no other request."""
+    path = "list/offers/user" if for_topic else f"preference?distinct_id={me}"
+
+    def send(status):
+        body = {"user_preference": {"offers": {"email": status}}, **({"distinct_id": me} if for_topic else {})}
+        key = {"Idempotency-Key": f"{me}-{for_topic}"}
+        return owner.call("POST" if for_topic else "PUT", f"{owner.base}/subscriptions/{path}", body, key)
+
+    first = send("opted-out")
+    chosen_at = topic_in(read(owner, me))["updated_at"]
+    again = send("opted-out")
+    assert (first.status, first.text) == (again.status, again.text) == (200, first.text)
+    assert topic_in(read(owner, me))["updated_at"] == chosen_at
+    assert send("opted-in").status == 409
+
+
+def test_the_same_key_for_another_person_is_a_conflict(owner, me):
+    key = {"Idempotency-Key": me}
+    body = {"user_preference": {"offers": {"email": "opted-out"}}}
+    path = f"{owner.base}/subscriptions/preference?distinct_id="
+    assert owner.call("PUT", f"{path}{me}", body, key).status == 200
+    assert owner.call("PUT", f"{path}somebody-else", body, key).status == 409

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import sqlite3
 import time
 
@@ -152,3 +153,53 @@ def test_a_retry_of_an_old_update_does_not_bring_the_person_back(data, cast):
         assert (again.status, again.json) == (202, first.json)
         assert client.get("profiles/erased-id").status == 400
         assert traces(data) == []
+
+
+def test_it_leaves_no_trace_of_rows_that_have_moved(data, cast):
+    """Rows that grow and shrink divide and join pages; SQLite leaves copies of what it moves in their free space."""
+    choose = random.Random(1)
+    erased = [f"erased-id-{number}" for number in range(300)]
+    everybody = erased + [f"kept-{number}" for number in range(150)]
+    with serving(data) as server:
+        client = server.client(cast.ada, "north")
+        for _ in range(5):
+            items = [
+                {"distinct_id": each, "action": {"$set": {"text": f"erased-value{'v' * choose.randrange(300)}"}}}
+                for each in choose.sample(everybody, len(everybody))
+                if each in erased or choose.random() < 0.5
+            ]
+            for start in range(0, len(items), 7):
+                assert client.post("batch", {"batch": items[start : start + 7]}).status == 202
+        for start in range(0, 300, 3):
+            answer = erase(client, *erased[start : start + 3])
+            assert (answer.status, answer.json["log_cleared"]) == (200, True)
+            if answer.json["file_rewritten"]:
+                assert not any(f'{each}"'.encode() in read(data) for each in erased[: start + 3])
+        assert client.get("profiles?limit=1000").json["items"] != []
+        deadline = time.monotonic() + 30  # one rewriting soon after the other waits for housekeeping
+        while b"erased-id" in read(data) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert b"erased-id" not in read(data)
+
+
+def test_a_server_finds_what_one_before_it_has_left(data, cast):
+    with serving(data) as server:
+        client = server.client(cast.ada, "north")
+        fill(client)
+    with contextlib.closing(sqlite3.connect(data / "traitbase.db", isolation_level=None)) as driver:
+        driver.execute("PRAGMA user_version = 2")
+    with serving(data) as server:
+        deadline = time.monotonic() + 30
+        while erasures_in(data) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert erasures_in(data) == 0
+        assert server.client(cast.ada, "north").get("profiles/erased-id").status == 200
+
+
+def read(data) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(data.iterdir()))
+
+
+def erasures_in(data) -> int:
+    with contextlib.closing(sqlite3.connect(data / "traitbase.db")) as driver:
+        return driver.execute("PRAGMA user_version").fetchone()[0]

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 import sqlalchemy as sa
@@ -98,6 +98,37 @@ def test_refuses_a_file_that_is_no_database_and_leaves_it_alone(path):
         open_sqlite(path)
     assert (caught.value.code, path.read_bytes()) == ("store_damaged", before)
     assert caught.value.message == f"{path} is no Traitbase database, or it is damaged: restore it from a backup"
+
+
+def test_refuses_a_connection_to_a_file_that_took_its_place_meanwhile(path, store):
+    """Between a look at the files and their opening: SQLite makes the file that is not there, an empty one."""
+    aside = path.with_name("aside")
+
+    def move(*_parts):
+        if path.exists():
+            path.rename(aside)
+
+    with ExitStack() as stack:
+        while store._database.engine.pool.checkedin() or not store._database.engine.pool.checkedout():
+            stack.enter_context(store._database.reading())  # the next one that is wanted is a new one
+        sa.event.listen(store._database.engine, "do_connect", move)
+        with pytest.raises(Refused, match="gone or were replaced") as refusal:
+            store.list_workspaces()
+        assert refusal.value.code == "store_unavailable"
+        sa.event.remove(store._database.engine, "do_connect", move)
+        aside.rename(path)
+        assert store.list_workspaces() == []
+
+
+def test_says_that_too_many_are_at_work_when_no_connection_is_free(store):
+    store._database.engine.pool._timeout = 0.01
+    with ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(store._database.reading())
+        with pytest.raises(Refused, match="too many others") as refusal:
+            store.list_workspaces()
+    assert refusal.value.code == "store_unavailable"
+    assert store.list_workspaces() == []
 
 
 def test_refuses_a_folder_that_does_not_exist(tmp_path):

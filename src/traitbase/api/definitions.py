@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ from traitbase.api.cursors import cursor_of, place_in
 from traitbase.api.definition_schemas import CHANGE_EXAMPLE, DECLARATION_EXAMPLE
 from traitbase.api.openapi import BODY_ERRORS, body_of, error_answer, good_answer
 from traitbase.api.spaces import BASE, Version, WorkspaceId, admit, answers, id_in, json_answer
+from traitbase.api.turns import Turns
 from traitbase.domain.errors import Fault, InvalidInput
 from traitbase.domain.keys import ApiKey, Scope
 from traitbase.domain.spaces import Space
@@ -38,6 +39,8 @@ SubLimit = Annotated[int, Query(ge=1, le=_SUB_PAGE_MAX, description="items a pag
 _NO_CURSOR = {"400": error_answer("a parameter at fault", "cursor: expected …")}
 _NO_PROPERTY = {"404": error_answer("no such path or property", "there is no property 'plan' in this environment")}
 
+_AT_ONCE = 8  # each goes through all profiles of its space
+
 
 @dataclass(frozen=True, slots=True)
 class DefinitionParts:
@@ -48,6 +51,7 @@ class DefinitionParts:
     now_us: Callable[[], int]
     new_request_id: Callable[[], str]
     keeps_history: bool = True
+    turns: Turns = field(default_factory=lambda: Turns(_AT_ONCE, "changing property definitions"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,8 @@ def _add_changes(router: APIRouter, parts: DefinitionParts) -> None:
     def declare_property(*, caller: _Caller = admin, body: Body) -> Response:
         sent = _read(body, _Declaration)
         asked = _asked(parts, caller)
-        row, is_new = declare(store, caller.space, sent.name, sent.type, description=sent.description, asked=asked)
+        with parts.turns.take():
+            row, is_new = declare(store, caller.space, sent.name, sent.type, description=sent.description, asked=asked)
         view = DefinitionView(row, None) if is_new else get_definition(store, caller.space, row.name)
         return json_answer(wire.definition_answer(view), status=201 if is_new else 200)
 
@@ -142,7 +147,8 @@ def _add_changes(router: APIRouter, parts: DefinitionParts) -> None:
         responses=answers({"200": good_answer("done", "Replay"), **_NO_PROPERTY}),
     )
     def replay_property(*, caller: _Caller = admin, name: Name) -> Response:
-        return json_answer(_replay(parts, caller, name))
+        with parts.turns.take():
+            return json_answer(_replay(parts, caller, name))
 
     @router.patch(
         _ONE,
@@ -169,8 +175,9 @@ def _add_changes(router: APIRouter, parts: DefinitionParts) -> None:
             raise _fault("", "expected at least one of description, archived, type and replay")
         asked = _asked(parts, caller)
         change = Redefinition(sent.description, _or_none(sent.archived), _or_none(sent.type))
-        done = redefine(store, caller.space, name, change, asked=asked, dry_run=dry_run)
-        replayed = _replay(parts, caller, name) if sent.replay and not dry_run else None
+        with parts.turns.take():
+            done = redefine(store, caller.space, name, change, asked=asked, dry_run=dry_run)
+            replayed = _replay(parts, caller, name) if sent.replay and not dry_run else None
         view = get_definition(store, caller.space, name)
         if dry_run:
             view = view._replace(row=done.definition)
@@ -219,7 +226,8 @@ def _add_one(router: APIRouter, parts: DefinitionParts) -> None:
         if confirm != name:
             raise _fault("confirm", "expected the property's name once more: this deletes all its values for good")
         asked = _asked(parts, caller)
-        done = delete(store, caller.space, name, asked=asked)
+        with parts.turns.take():
+            done = delete(store, caller.space, name, asked=asked)
         return json_answer({"request_id": asked.request_id, **done._asdict()})
 
 

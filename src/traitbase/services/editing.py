@@ -27,7 +27,7 @@ from traitbase.domain.effects import State, effect_on_profile
 from traitbase.domain.errors import Fault, InvalidInput, NotFound
 from traitbase.domain.merging import merge_attributes, merge_properties
 from traitbase.domain.profiles import EMPTY_PROFILE, Profile
-from traitbase.domain.updates import Update
+from traitbase.domain.updates import FAULTS_SHOWN_MAX, Update
 from traitbase.services.ports import ErasedPerson
 from traitbase.services.working import People, Working
 
@@ -125,7 +125,7 @@ class Editor:
         held = work.attributes.channel
         left = without_destinations(held, edit.deletion.channels, edit.deletion.tokens)
         if left == held:
-            paths = [f"channel[{position}]" for position in range(len(edit.deletion.channels))]
+            paths = [f"channel[{position}]" for position in range(min(len(edit.deletion.channels), FAULTS_SHOWN_MAX))]
             missing = tuple(Fault(path, "the profile has nothing there") for path in paths or edit.deletion.tokens)
             raise InvalidInput(message, faults=missing)
         return self._put(
