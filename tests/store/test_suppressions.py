@@ -262,6 +262,18 @@ def test_erasing_a_person_who_is_known_in_the_other_environment_keeps_what_is_th
     assert copy == row._replace(suppression_id=copy.suppression_id, distinct_id=None, description=None, digest="d1")
 
 
+def test_an_id_that_is_known_in_the_other_environment_keeps_nothing_of_the_other_ids(store):
+    put(store, of_person("u", "s1", description="Ann called"), of_person("alias", "s2", description="Ann called again"))
+    with closing(store.open_session()) as session:
+        session.write(WriteSet(profiles=[TEST_PROFILE]), wait_seconds=5)
+        erase(session, ErasedPerson(("u", "alias"), (("sms", "d1"),)))
+    assert sorted((row.distinct_id or "", row.digest, row.description) for row in listed(store)) == [
+        ("", "d1", None),
+        ("", "d1", None),
+        ("u", None, "Ann called"),
+    ]
+
+
 # --- subscription settings ---
 
 

@@ -88,9 +88,12 @@ def _erase_suppressions(database: Database, connection: sa.Connection, erasure: 
     elsewhere = _ids_elsewhere(database, connection, erasure)
     changed = 0
     for person in erasure.people:
-        own = _OfPerson(database, connection, erasure.space.workspace_id, person)
-        changed += own.take_out_destinations()
-        changed += own.copy_as_digests() if elsewhere.intersection(person.distinct_ids) else own.take_out_ids()
+        shared = person._replace(distinct_ids=tuple(each for each in person.distinct_ids if each in elsewhere))
+        only_here = person._replace(distinct_ids=tuple(each for each in person.distinct_ids if each not in elsewhere))
+        own = _OfPerson(database, connection, erasure.space.workspace_id, only_here)
+        changed += own.take_out_destinations() + own.take_out_ids()
+        if shared.distinct_ids:
+            changed += _OfPerson(database, connection, erasure.space.workspace_id, shared).copy_as_digests()
     return changed
 
 

@@ -462,12 +462,9 @@ class _MemorySession:
     def _erase_suppressions(self, erasure: Erasure) -> int:
         elsewhere = {key[2] for key in self._store.tables.profiles if _is_elsewhere(key, erasure.space)}
         workspace_id = erasure.space.workspace_id
-        return sum(
-            self._unname(workspace_id, person, keeps_ids=not elsewhere.isdisjoint(person.distinct_ids))
-            for person in erasure.people
-        )
+        return sum(self._unname(workspace_id, person, elsewhere) for person in erasure.people)
 
-    def _unname(self, workspace_id: str, person: ErasedPerson, *, keeps_ids: bool) -> int:
+    def _unname(self, workspace_id: str, person: ErasedPerson, elsewhere: set[str]) -> int:
         table = self._store.tables.suppressions
         digests = dict(person.digests)
         before = dict(table)
@@ -476,6 +473,7 @@ class _MemorySession:
             if row.workspace_id != workspace_id:
                 continue
             if row.distinct_id in person.distinct_ids:
+                keeps_ids = row.distinct_id in elsewhere
                 nameless = row._replace(distinct_id=None, digest=digest, description=None)
                 if not keeps_ids:
                     del table[key]
