@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import uuid
+from urllib.parse import quote
 
 import pytest
 
@@ -156,3 +158,21 @@ def test_it_takes_the_place_of_what_waits_before_it(server, cast, ada):
     assert answers.pop(5) == 200
     assert set(answers.values()) <= {200, 400}
     assert read(ada, me).status == 400
+
+
+@pytest.mark.parametrize("way", ["merged away", "replaced"])
+def test_a_destination_that_they_had_before_is_taken_out_of_suppressions_too(ada, way):
+    """The profile does not lead to it any more; its changes do."""
+    number = f"+1555{uuid.uuid4().int % 10**7:07}"
+    me = create(ada, fresh_id(), channel={"sms": number})
+    suppressions = f"{ada.base.rpartition('/')[0]}/suppressions"
+    sent = {"destination": number, "channel": "sms", "description": f"{me} called"}
+    assert ada.call("POST", suppressions, sent).status == 200
+    if way == "merged away":
+        other = create(ada, fresh_id(), channel={"sms": "+15550001111"})
+        merge(ada, me, other)
+    else:
+        update(ada, me, {"channel": {"sms": "+15550001111"}})
+    assert erase(ada, me).json["erased"]["suppressions"] == 1
+    (row,) = ada.call("GET", f"{suppressions}?destination={quote(number)}").json
+    assert (row["destination"], row["description"]) == (None, None)

@@ -6,7 +6,7 @@ the text need not be written. Anything else keeps both (`effect_on_properties`, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -15,6 +15,7 @@ import msgspec
 
 from traitbase.domain import values
 from traitbase.domain.attributes import Attributes
+from traitbase.domain.destinations import TOKEN_CHANNELS, digest_of_destination, find_channel, find_key
 from traitbase.domain.updates import Operation, Payload
 from traitbase.domain.values import Scalar, Value
 
@@ -29,6 +30,7 @@ Operations: TypeAlias = Sequence[tuple[Operation, Payload]]
 NOTHING_BEFORE = "{}"
 """What an update finds that makes a profile."""
 
+_CHANNEL = "$channel."
 _ELEMENTWISE = (Operation.APPEND, Operation.REMOVE)
 
 LISTS_SHOWN_WHOLE_MAX = 64
@@ -136,6 +138,20 @@ def effect_on_profile(before: State | None, after: State) -> str | None:
     return effect_on_properties(was, now, dict.fromkeys((*was, *now)))
 
 
+def digests_in(effect: str | None, workspace_id: str) -> Iterator[tuple[str, str]]:
+    """Yield the channel and the digest of each single destination that an effect on a profile tells of."""
+    if effect is None or f'"{_CHANNEL}' not in effect:
+        return
+    for name, told in msgspec.json.decode(effect).items():
+        channel = find_channel(name.removeprefix(_CHANNEL)) if name.startswith(_CHANNEL) else None
+        if channel is None or channel in TOKEN_CHANNELS or type(told) is not list:
+            continue
+        for destination in told:
+            key = find_key(channel, destination) if type(destination) is str else None
+            if key is not None:
+                yield channel.value, digest_of_destination(workspace_id, channel, key)
+
+
 def _change(was: Value | None, now: Value | None) -> object:
     if type(was) is list and type(now) is list and max(len(was), len(now)) > LISTS_SHOWN_WHOLE_MAX:
         return {"added": _missing_in(was, now), "removed": _missing_in(now, was), "size": [len(was), len(now)]}
@@ -154,7 +170,7 @@ def _as_entries(attributes: Attributes) -> dict[str, Any]:
     if attributes.timezone is not None:
         entries["$timezone"] = attributes.timezone
     for channel, destination in attributes.channel.items():
-        entries[f"$channel.{channel}"] = destination  # tokens as they are: written as objects, and compared as wholes
+        entries[f"{_CHANNEL}{channel}"] = destination  # tokens as they are: written as objects, and compared as wholes
     for topic, channels in attributes.preferences.items():
         for channel, preference in channels.items():
             entries[f"$preference.{topic}.{channel}"] = preference.choice.value

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import msgspec
 import sqlalchemy as sa
 
+from traitbase.domain.effects import digests_in
 from traitbase.domain.spaces import Environment
 from traitbase.services.ports import ErasedPerson, Erasure
 from traitbase.store.database import Database, within
@@ -23,13 +25,14 @@ from traitbase.store.tables import (
 
 def erase(database: Database, connection: sa.Connection, erasure: Erasure) -> None:
     """Erase what is known of some ids (their profiles' rows are deleted by the caller), and write the receipt."""
+    deleted, past = _erase_changes(database, connection, erasure)
     counts = {
         "profiles": len(erasure.people),
         "aliases": len(erasure.distinct_ids) - len(erasure.people),
-        "changes": _erase_changes(database, connection, erasure),
+        "changes": deleted,
         "ignored_values": _delete(database, connection, ignored_values, erasure),
         "kept_aside": _delete(database, connection, kept_aside, erasure),
-        "suppressions": _erase_suppressions(database, connection, erasure),
+        "suppressions": _erase_suppressions(database, connection, erasure, past),
     }
     row = {
         "workspace_id": erasure.space.workspace_id,
@@ -43,8 +46,11 @@ def erase(database: Database, connection: sa.Connection, erasure: Erasure) -> No
     database.note_erasure(connection)
 
 
-def _erase_changes(database: Database, connection: sa.Connection, erasure: Erasure) -> int:
-    """Delete all changes that a row of the ids leads to, and those that nothing leads to. The rows are still there."""
+def _erase_changes(database: Database, connection: sa.Connection, erasure: Erasure) -> tuple[int, set[tuple[str, str]]]:
+    """Delete all changes that a row of the ids leads to, and those that nothing leads to. The rows are still there.
+
+    Returns how many, and the channels and digests of the destinations that they tell of.
+    """
     is_named, pass_list = database.any_of(profiles.c.distinct_id)
     ids = {"values": pass_list(erasure.distinct_ids)}
     query = sa.select(profiles.c.last_change).where(within(profiles, erasure.space), is_named)
@@ -62,15 +68,19 @@ def _erase_changes(database: Database, connection: sa.Connection, erasure: Erasu
             changes.c.request_id == sa.bindparam("of_request"),
             changes.c.item == sa.bindparam("of_item"),
         )
-        .returning(changes.c.previous)
+        .returning(changes.c.previous, changes.c.effect)
     )
     deleted = 0
+    told: set[tuple[str, str]] = set()
     while places:
         request_id, _, item = places.pop().rpartition("/")
         gone = connection.execute(deletion, {"of_request": request_id, "of_item": int(item)}).all()
         deleted += len(gone)
-        places.extend(row[0] for row in gone if row[0] is not None)
-    return deleted
+        for previous, effect in gone:
+            told.update(digests_in(effect, erasure.space.workspace_id))
+            if previous is not None:
+                places.append(previous)
+    return deleted, told
 
 
 def _delete(database: Database, connection: sa.Connection, table: sa.Table, erasure: Erasure) -> int:
@@ -79,21 +89,39 @@ def _delete(database: Database, connection: sa.Connection, table: sa.Table, eras
     return connection.execute(statement, {"values": pass_list(erasure.distinct_ids)}).rowcount
 
 
-def _erase_suppressions(database: Database, connection: sa.Connection, erasure: Erasure) -> int:
+def _erase_suppressions(
+    database: Database, connection: sa.Connection, erasure: Erasure, past: set[tuple[str, str]]
+) -> int:
     """Take names, destinations and descriptions out of suppressions; what they protect, they protect on, by digest.
 
     Suppressions count in both environments. An id that is a profile in the other one, too, keeps its own; what they
-    protect here is protected on beside them.
+    protect here is protected on beside them. `past`: destinations that they had, as their changes tell.
     """
     elsewhere = _ids_elsewhere(database, connection, erasure)
-    changed = 0
+    digests = past.union(*(person.digests for person in erasure.people))
+    changed = _take_out_destinations(connection, erasure.space.workspace_id, digests)
     for person in erasure.people:
         shared = person._replace(distinct_ids=tuple(each for each in person.distinct_ids if each in elsewhere))
         only_here = person._replace(distinct_ids=tuple(each for each in person.distinct_ids if each not in elsewhere))
         own = _OfPerson(database, connection, erasure.space.workspace_id, only_here)
-        changed += own.take_out_destinations() + own.take_out_ids()
+        changed += own.take_out_ids()
         if shared.distinct_ids:
             changed += _OfPerson(database, connection, erasure.space.workspace_id, shared).copy_as_digests()
+    return changed
+
+
+def _take_out_destinations(connection: sa.Connection, workspace_id: str, digests: Iterable[tuple[str, str]]) -> int:
+    """Leave suppressions by destination without it, and without what was said about them."""
+    changed = 0
+    for channel, digest in sorted(digests):
+        by_destination = [
+            suppressions.c.workspace_id == workspace_id,
+            suppressions.c.channel == channel,
+            suppressions.c.digest == digest,
+            suppressions.c.destination.is_not(None),
+        ]
+        statement = sa.update(suppressions).where(*by_destination).values(destination=None, description=None)
+        changed += connection.execute(statement).rowcount
     return changed
 
 
@@ -107,20 +135,6 @@ class _OfPerson:
         self._is_named, pass_list = database.any_of(suppressions.c.distinct_id)
         self._ids = {"values": pass_list(person.distinct_ids)}
         self._mine = suppressions.c.workspace_id == workspace_id
-
-    def take_out_destinations(self) -> int:
-        """Leave those by destination without it, and without what was said about them."""
-        changed = 0
-        for channel, digest in self._digests:
-            by_destination = [
-                self._mine,
-                suppressions.c.channel == channel,
-                suppressions.c.digest == digest,
-                suppressions.c.destination.is_not(None),
-            ]
-            statement = sa.update(suppressions).where(*by_destination).values(destination=None, description=None)
-            changed += self._connection.execute(statement).rowcount
-        return changed
 
     def take_out_ids(self) -> int:
         """Turn those by id into digests of the profile's destinations; the others have nothing left to protect."""

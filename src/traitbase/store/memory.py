@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from traitbase.domain.effects import digests_in
 from traitbase.domain.errors import Conflict, Refused
 from traitbase.domain.keys import ApiKey
 from traitbase.domain.spaces import Space, Workspace
@@ -443,26 +444,40 @@ class _MemorySession:
         for erasure in rows.erasures:
             gone = set(erasure.distinct_ids)
             counts = {"profiles": len(erasure.people), "aliases": len(gone) - len(erasure.people)}
-            erased = 0
+            erased: list[ChangeRow] = []
             for (space, _), changes in tables.changes.items():
                 if space == erasure.space:
-                    erased += sum(row.distinct_id in gone for row in changes)
+                    erased += [row for row in changes if row.distinct_id in gone]
                     changes[:] = [row for row in changes if row.distinct_id not in gone]
-            counts["changes"] = erased
+            counts["changes"] = len(erased)
             left = [row for row in tables.ignored_values if row[:2] != erasure.space or row.distinct_id not in gone]
             counts["ignored_values"] = len(tables.ignored_values) - len(left)
             tables.ignored_values = left
             aside = [key for key in tables.kept_aside if key[:2] == erasure.space and key[3] in gone]
             for place in aside:
                 del tables.kept_aside[place]
-            counts |= {"kept_aside": len(aside), "suppressions": self._erase_suppressions(erasure)}
+            counts |= {"kept_aside": len(aside), "suppressions": self._erase_suppressions(erasure, erased)}
             receipt = ErasureRow(erasure.request_id, erasure.erased_at_us, erasure.key_id, counts)
             tables.erasures[erasure.space, erasure.request_id] = receipt
 
-    def _erase_suppressions(self, erasure: Erasure) -> int:
+    def _erase_suppressions(self, erasure: Erasure, changes: Sequence[ChangeRow]) -> int:
         elsewhere = {key[2] for key in self._store.tables.profiles if _is_elsewhere(key, erasure.space)}
         workspace_id = erasure.space.workspace_id
-        return sum(self._unname(workspace_id, person, elsewhere) for person in erasure.people)
+        digests = {each for row in changes for each in digests_in(row.effect, workspace_id)}
+        digests.update(each for person in erasure.people for each in person.digests)
+        changed = self._take_out_destinations(workspace_id, digests)
+        return changed + sum(self._unname(workspace_id, person, elsewhere) for person in erasure.people)
+
+    def _take_out_destinations(self, workspace_id: str, digests: set[tuple[str, str]]) -> int:
+        table = self._store.tables.suppressions
+        by_destination = [
+            key
+            for key, row in table.items()
+            if row.workspace_id == workspace_id and row.destination is not None and (row.channel, row.digest) in digests
+        ]
+        for key in by_destination:
+            table[key] = table[key]._replace(destination=None, description=None)
+        return len(by_destination)
 
     def _unname(self, workspace_id: str, person: ErasedPerson, elsewhere: set[str]) -> int:
         table = self._store.tables.suppressions
@@ -480,8 +495,6 @@ class _MemorySession:
                 if digest is not None:
                     copy = copied_id(row.suppression_id, digest) if keeps_ids else row.suppression_id
                     table[workspace_id, copy] = nameless._replace(suppression_id=copy)
-            elif digest is not None and row.digest == digest and row.destination is not None:
-                table[key] = row._replace(destination=None, description=None)
         return len({key for key in before.keys() | table.keys() if before.get(key) != table.get(key)})
 
 
