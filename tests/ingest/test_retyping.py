@@ -11,8 +11,9 @@ import pytest
 from ingest.submitting import NOW_US, exhaust, ignored_in, properties_in, run, sent
 from store.backends import LIVE, TEST
 from traitbase.domain.definitions import State
-from traitbase.domain.edits import Erase, Merge
+from traitbase.domain.edits import Change, Erase, Merge
 from traitbase.domain.errors import Conflict, NotFound
+from traitbase.domain.profile_bodies import AttributeChanges
 from traitbase.domain.values import Kind, decode_properties
 from traitbase.services.ingest import Group, Submission
 from traitbase.services.redefining import Redefinition, delete, redefine
@@ -144,6 +145,18 @@ def test_what_is_kept_aside_follows_its_person_and_comes_back_there(store, inges
     assert kept_in(store) == {"known": ["x"], "other": ["y"]}, "each keeps what cannot be under one id"
     assert retype(store, STRING).came_back == 1
     assert properties_in(store, "known") == {"q": 1, "p": "x"}
+
+
+def test_a_profile_that_takes_the_id_of_its_alias_brings_along_what_is_kept_of_its_own(store, ingest):
+    put(ingest, "known", "mine", request_id="r1")
+    put(ingest, "other", "theirs", request_id="r2")
+    retype(store, NUMBER)
+    merge(ingest, "other", "known", "r3")
+    rename = Change("known", "other", AttributeChanges(), None)
+    ingest.run([Submission(LIVE, (), "r4", NOW_US, "key_1", edit=rename)], wait_seconds=10)
+    assert kept_in(store) == {"other": ["mine"], "known": ["theirs"]}
+    assert retype(store, STRING).came_back == 1
+    assert properties_in(store, "other") == {"p": "mine"}
 
 
 def test_an_erasure_finds_the_changes_of_a_retype(backend, store, ingest):

@@ -35,6 +35,7 @@ from traitbase.services.ports import (
 )
 from traitbase.store.erasing import copied_id
 from traitbase.store.memory_rewriting import MemoryRewriting
+from traitbase.store.moving import moves_of
 
 
 @dataclass(slots=True)
@@ -422,9 +423,9 @@ class _MemorySession:
         for alias in rows.repointed:
             if alias[:3] in tables.profiles:
                 tables.profiles[alias[:3]] = tables.profiles[alias[:3]]._replace(alias_of=alias.alias_of)
+        for space, old, new in moves_of(rows.edited):
+            self._move_kept_aside((*space, old), new)
         for edited in rows.edited:
-            if edited.row.alias_of is not None:
-                self._move_kept_aside(edited.row[:3], edited.row.alias_of)
             tables.profiles[edited.row[:3]] = edited.row
             tables.search_keys[edited.row[:3]] = edited[3:]
 

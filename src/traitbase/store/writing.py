@@ -30,6 +30,7 @@ from traitbase.services.ports import (
 )
 from traitbase.store.database import Database, within_bound
 from traitbase.store.erasing import erase
+from traitbase.store.moving import moves_of
 from traitbase.store.tables import (
     changes,
     definition_revisions,
@@ -327,10 +328,8 @@ class Statements:
         new = [(*edited.row, *edited[3:]) for edited in rows.edited if not edited.stored_revision]
         if _execute_many(connection, self._insert_edited, new) != len(new):
             return False
-        left = [
-            (edited.row.alias_of, *edited.row[:3], edited.row.alias_of) for edited in rows.edited if edited.row.alias_of
-        ]
-        _execute_many(connection, self._move_kept_aside, left)
+        for space, from_id, to_id in moves_of(rows.edited):
+            _run(connection, self._move_kept_aside, (to_id, *space, from_id, to_id))
         known = [_whole_update(edited) for edited in rows.edited if edited.stored_revision]
         return _execute_many(connection, self._update_edited, known) == len(known)
 
