@@ -59,6 +59,17 @@ def test_it_counts_a_replay_once_however_the_path_is_written(ada):
     assert made[0].text == made[1].text
 
 
+@pytest.mark.parametrize("base", ["", "/compat/fyno"])
+def test_it_leads_to_the_next_page_there(ada, base):
+    path = f"{base}/v1/north/suppressions"
+    for number in range(2):
+        assert ada.call("POST", path, {"distinct_id": f"{base}{number}", "channel": "sms"}).status == 200
+    link = ada.call("GET", f"{path}?limit=1").headers["link"]
+    target = link[1 : link.index(">")]
+    assert target.startswith(f"{path}?limit=1&cursor=")
+    assert len(ada.call("GET", target).json) == 1
+
+
 def test_it_serves_its_documentation_there(ada):
     page = ada.call("GET", "/compat/fyno/docs").text.decode()
     assert "/compat/fyno/openapi.json" in page

@@ -31,7 +31,7 @@ from traitbase.api.openapi import describe
 from traitbase.api.profiles import ProfileParts, profile_routes
 from traitbase.api.properties import AsgiScope, PropertyEndpoints, Send, find_call
 from traitbase.api.reading import reading_routes
-from traitbase.api.spaces import SLASH, UnknownParameter, admit, id_in, refuse_unknown_parameters
+from traitbase.api.spaces import BASE_PATH, SLASH, UnknownParameter, admit, id_in, refuse_unknown_parameters
 from traitbase.api.subscriptions import subscription_routes
 from traitbase.api.suppressions import suppression_routes
 from traitbase.api.writer import GroupCommitWriter
@@ -232,8 +232,8 @@ class TraitbaseApp:
 
 def _without_base(scope: AsgiScope, raw_path: bytes, length: int) -> tuple[AsgiScope, bytes]:
     """Return scope and path without the first characters. A base path has none that could be sent as `%…`."""
-    raw_path = raw_path[length:]
-    return {**scope, "path": scope["path"][length:], "raw_path": raw_path}, raw_path
+    path, raw_path = scope["path"], raw_path[length:]
+    return {**scope, "path": path[length:], "raw_path": raw_path, BASE_PATH: path[:length]}, raw_path
 
 
 def _routed(scope: AsgiScope, raw_path: bytes) -> AsgiScope:

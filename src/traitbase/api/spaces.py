@@ -20,6 +20,9 @@ BASE = "/v1/{WSID}/{version}"
 SLASH = "\0"
 """Stands in routed paths for a slash that was sent as `%2F`: it belongs to an id, and divides nothing."""
 
+BASE_PATH = "traitbase.base_path"
+"""Where in an ASGI scope the path stands under which the request found the API, if it is another one than `/`."""
+
 WorkspaceId = Annotated[str, Path(alias="WSID", description="the workspace's id")]
 Version = Annotated[Environment, Path(description="the environment")]
 

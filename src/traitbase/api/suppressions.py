@@ -15,7 +15,7 @@ from traitbase.api import wire
 from traitbase.api.auth import Gate
 from traitbase.api.bodies import read_json_body
 from traitbase.api.openapi import BODY_ERRORS, described_answer, error_answer, json_body, query_parameter
-from traitbase.api.spaces import WorkspaceId, admit, answers, json_answer
+from traitbase.api.spaces import BASE_PATH, WorkspaceId, admit, answers, json_answer
 from traitbase.domain.destinations import DESTINATION_MAX_CODE_POINTS, Channel
 from traitbase.domain.errors import Fault, InvalidInput
 from traitbase.domain.keys import Scope
@@ -214,7 +214,7 @@ def _next_page(request: Request, limit: int, cursor: str) -> str:
     """
     asked = {name: value for name, value in request.query_params.items() if value}
     query = urlencode({**asked, "limit": limit, "cursor": cursor})
-    return f"{request.url.path}?{query}"
+    return f"{request.scope.get(BASE_PATH, '')}{request.url.path}?{query}"
 
 
 def _done(message: str) -> dict[str, Any]:
