@@ -121,9 +121,11 @@ def without_destinations(
     for name, destination in stored.items():
         if isinstance(destination, list) and name in tokens:
             gone = frozenset(tokens[name])  # a body has room for a million
-            destination = [token for token in destination if token.token not in gone]  # noqa: PLW2901
-        if name not in channels and destination:
-            left[name] = destination
+            kept: str | list[Token] = [token for token in destination if token.token not in gone]
+        else:
+            kept = destination
+        if name not in channels and kept:
+            left[name] = kept
     return left
 
 

@@ -499,7 +499,7 @@ def _is_plain(sent: JsonValue) -> bool:
     """Tell whether a value is a valid one of its own type at first sight, so that nothing else can be wrong with it."""
     kind = type(sent)
     if kind is str:
-        return len(sent) <= values.STRING_MAX_CODE_POINTS and "\0" not in sent  # type: ignore[arg-type, operator]
+        return len(sent) <= values.STRING_MAX_CODE_POINTS and "\0" not in sent  # type: ignore[arg-type, operator]  # text
     return kind is bool or (kind is int and -_BOUND < sent < _BOUND)
 
 

@@ -150,7 +150,7 @@ def check_distinct_id(value: str, path: str) -> str:
 def _object(body: JsonValue) -> Mapping[str, JsonValue]:
     if type(body) is not dict:
         _raise_if_any([_plain("", f"the body must be a JSON object, not {kind_of_json(body)}")])
-    return body  # type: ignore[return-value]
+    return body  # type: ignore[return-value]  # an object: the others are raised
 
 
 def _profile_body(sent: Mapping[str, JsonValue], faults: list[tuple[str, Fault]]) -> ProfileBody:
@@ -273,7 +273,7 @@ def _read_token(sent: JsonValue, path: str, faults: list[tuple[str, Fault]]) -> 
         message = "expected a text of 1 to 255 characters without control characters, or null"
         faults.append(_plain(f"{path}.integration_id", message))
     status = 1 if sent.get("status") is None else _read_status(sent["status"], f"{path}.status", faults)
-    return Token(token if type(token) is str else "", integration_id, status)  # type: ignore[arg-type]
+    return Token(token if type(token) is str else "", integration_id, status)  # type: ignore[arg-type]  # each is in `faults` otherwise
 
 
 def _is_integration_id(sent: JsonValue) -> bool:
@@ -292,7 +292,7 @@ def _read_names(sent: JsonValue, faults: list[tuple[str, Fault]]) -> Iterator[st
 
 def _read_texts(sent: JsonValue, path: str, faults: list[tuple[str, Fault]]) -> list[str]:
     if type(sent) is list and all(type(entry) is str for entry in sent):
-        return sent  # type: ignore[return-value]
+        return sent  # type: ignore[return-value]  # as was just checked
     faults.append(_plain(path, "expected an array of texts"))
     return []
 

@@ -197,11 +197,11 @@ class _SqlRehearsal(SqlRewriting):
     def put_kept_aside(self, rows: Sequence[KeptAsideRow]) -> None:
         """Write nothing."""
 
-    def delete_kept_aside(self, name: str, distinct_ids: Sequence[str] | None = None) -> int:  # noqa: ARG002
+    def delete_kept_aside(self, name: str, distinct_ids: Sequence[str] | None = None) -> int:  # noqa: ARG002  # a rehearsal
         """Delete nothing."""
         return 0
 
-    def delete_ignored_values(self, name: str, rows: Sequence[IgnoredRow] | None = None) -> int:  # noqa: ARG002
+    def delete_ignored_values(self, name: str, rows: Sequence[IgnoredRow] | None = None) -> int:  # noqa: ARG002  # a rehearsal
         """Delete nothing."""
         return 0
 

@@ -36,8 +36,6 @@ class Traces:
         self._reading = reading
         self._file_bytes = file_bytes
         self._clearing = threading.Lock()
-        self._cleared_since = float("-inf")
-        self._cleared = Cleared(log=False, file=False)
         self._rewrite_next_at = float("-inf")
         self._owes_clearing = False
         self._owes_rewriting = False
@@ -64,7 +62,7 @@ class Traces:
         """Copy the whole log into the database file and empty it; write a small file anew after an erasure.
 
         Emptying the log waits for whoever reads an earlier state, and holds writers up for as long as the copying
-        takes. Who waited while another one did it for them finds nothing left to do.
+        takes.
         """
         return self._clear(wait_seconds=wait_seconds, rewrites_up_to=_AT_ONCE_BYTES_MAX)
 
@@ -79,25 +77,20 @@ class Traces:
             self._owes_rewriting = False
 
     def _clear(self, *, wait_seconds: float, rewrites_up_to: int) -> Cleared:
-        asked_at = time.monotonic()
-        deadline = asked_at + wait_seconds
+        deadline = time.monotonic() + wait_seconds
         self._owes_clearing = True
         if not self._clearing.acquire(timeout=wait_seconds):
             return Cleared(log=False, file=not self._owes_rewriting)
         try:
-            if self._cleared_since >= asked_at:
-                return self._cleared
             with self._reading() as connection:
                 driver = driver_of(connection)
                 ask_once(connection)
                 driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # most of it, while writers go on
-                began_at = time.monotonic()
                 log = _empty_log(driver, deadline)
                 # Not while somebody reads an earlier state: all of it would stay in the log beside the old.
                 file = self._rewrite_if_due(driver, rewrites_up_to) if log else not self._owes_rewriting
                 if log:
                     self._owes_clearing = False
-                    self._cleared_since, self._cleared = began_at, Cleared(log, file)
                 return Cleared(log, file)
         finally:
             self._clearing.release()

@@ -130,7 +130,7 @@ def text_of(value: Value) -> str:
     if kind is int:
         return str(value)
     if kind is list:
-        return _encode([written(element) for element in value]).decode()  # type: ignore[union-attr]
+        return _encode([written(element) for element in value]).decode()  # type: ignore[union-attr]  # a list
     return format(value, "f")
 
 
