@@ -47,14 +47,16 @@ def read_json(text: bytes) -> JsonValue:
         raise _too_deep() from error
 
 
-def read_json_in_pieces(text: bytes, *, keep: Collection[str] | None = None) -> JsonValue:
+def read_json_in_pieces(
+    text: bytes, *, keep: Collection[str] | None = None, nesting_max: int = NESTING_MAX
+) -> JsonValue:
     """Return the value of a JSON text as `read_json` does, decoded in pieces of 64 KB.
 
     Slower, and meant for a thread: nothing else in the process runs during one call into the decoder, and one for
     10 MB took up to 0.4 s. Of an object, members that are large by themselves are only kept if `keep` (if given) has
-    their name. Raises InvalidInput as `read_json` does, and for anything nested deeper than `NESTING_MAX`.
+    their name. Raises InvalidInput as `read_json` does, and for anything nested deeper than `nesting_max`.
     """
-    return _PieceReader(text, keep).read()
+    return _PieceReader(text, keep, nesting_max).read()
 
 
 def check_nesting(containers: Collection[JsonValue], *, level: int) -> None:
@@ -129,8 +131,8 @@ def _invalid(what: str) -> InvalidInput:
     return InvalidInput(fault.message, faults=(fault,), code="malformed_json")
 
 
-def _too_deep(where: str = "") -> InvalidInput:
-    limit = f"arrays and objects nest to at most {NESTING_MAX} levels, the body included"
+def _too_deep(where: str = "", nesting_max: int = NESTING_MAX) -> InvalidInput:
+    limit = f"arrays and objects nest to at most {nesting_max} levels, the body included"
     message = f"the body is nested too deep{where}: {limit}"
     return InvalidInput(message, faults=(Fault("", message),), code="nested_too_deep")
 
@@ -162,9 +164,10 @@ _MEMBERS, _LAST = (
 class _PieceReader:
     """Cuts a text where it can be cut. Positions are bytes; `level` counts the brackets around a position."""
 
-    def __init__(self, text: bytes, keep: Collection[str] | None) -> None:
+    def __init__(self, text: bytes, keep: Collection[str] | None, nesting_max: int) -> None:
         self._text = text
         self._keep = keep
+        self._nesting_max = nesting_max
 
     def read(self) -> JsonValue:
         """Return the value of the whole text."""
@@ -185,8 +188,8 @@ class _PieceReader:
         return value, self._skip_space(end)
 
     def _read_container(self, at: int, level: int, *, is_kept: bool) -> tuple[JsonValue, int]:
-        if level > NESTING_MAX:
-            raise _too_deep(f" (byte {at:,})")
+        if level > self._nesting_max:
+            raise _too_deep(f" (byte {at:,})", self._nesting_max)
         opening = self._text[at]
         closing = _CLOSING[opening]
         whole: Any = {} if opening == ord("{") else []
@@ -195,8 +198,9 @@ class _PieceReader:
         if self._byte_at(at) == closing:
             return whole, at + 1
         while True:
-            members = _MEMBERS[NESTING_MAX - level].match(self._text, at, at + _PIECE_BYTES) or (
-                _LAST[NESTING_MAX - level].match(self._text, at, at + _PIECE_BYTES)
+            levels = min(self._nesting_max - level, NESTING_MAX - 1)  # members with more are read one by one
+            members = _MEMBERS[levels].match(self._text, at, at + _PIECE_BYTES) or (
+                _LAST[levels].match(self._text, at, at + _PIECE_BYTES)
             )
             if members is None:
                 piece, at = self._read_large_member(at, level, opening, is_kept=is_kept)

@@ -64,6 +64,13 @@ def check_workspace(workspace: Workspace) -> Workspace:
     return workspace
 
 
+def zone_of(workspace: Workspace) -> ZoneInfo:
+    """Return the time zone of a stored workspace."""
+    zone = find_zone(workspace.timezone)
+    assert zone is not None, "it was checked when the workspace was made"
+    return zone
+
+
 def find_zone(name: str) -> ZoneInfo | None:
     """Return the IANA zone of that name (aliases such as `Asia/Calcutta` included), or None."""
     if _NO_IANA_NAMES.fullmatch(name):

@@ -123,6 +123,11 @@ def instant_of(text: str, zone: tzinfo) -> int | None:
     return _instant_of(text, zone) if _has_date_shape(text) else None
 
 
+def has_offset(date: str) -> bool:
+    """Tell whether a Date says how far its clock is from UTC (`Z`, `±HH:MM`); if not, it is read in a zone."""
+    return len(date) > len("YYYY-MM-DDTHH:MM:SS") and (date[-1] == "Z" or date[-6] in "+-")
+
+
 def _has_date_shape(text: str) -> bool:
     # Keeps nearly all texts that are no dates, and all long ones, away from the regular expression and the caches.
     return 10 <= len(text) <= 35 and text[4] == "-" and text[7] == "-"
