@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import batches, importing, listing, singles, startup
+from bench import batches, cohorts, importing, listing, singles, startup
 from bench.processes import Broken
 from bench.report import Line, table
 from bench.rounds import Rounds
 
-_PARTS = ("set", "batch", "latency", "startup", "import", "listing")
+_PARTS = ("set", "batch", "latency", "startup", "import", "listing", "cohorts")
 
 
 def main() -> int:
@@ -59,6 +59,8 @@ def _measure(parts: list[str], rounds: Rounds) -> Iterator[Line]:
         yield from importing.figures(rounds)
     if "listing" in parts:
         yield from listing.figures(rounds)
+    if "cohorts" in parts:
+        yield from cohorts.figures(rounds)
 
 
 def _parse() -> argparse.Namespace:
@@ -67,7 +69,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default: 5)")
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument(
-        "--rows", type=int, default=1_000_000, help="profiles for start-up and import (default: 1000000)"
+        "--rows",
+        type=int,
+        default=1_000_000,
+        help="profiles for start-up, import, listing and cohorts (default: 1000000)",
     )
     parser.add_argument("--dir", help="a folder on the disk to measure; default: that of temporary files")
     return parser.parse_args()

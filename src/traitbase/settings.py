@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     receipt_days: float = Field(7, ge=1, le=3650, description="how long receipts are kept; at least the day of replays")
     ignored_days: float = Field(7, ge=0, le=3650, description="how long values that were ignored are kept")
     history_days: float = Field(30, ge=0, le=3650, description="how long a profile's history is kept; 0: none is")
+    cohort_memory_mb: int = Field(
+        1024, ge=128, description="memory that the cohort engine may take; 1,000,000 profiles: 1024"
+    )
+    cohort_seconds: float = Field(10, gt=0, le=600, description="how long one answer about a cohort may take")
     proxies: str = Field("", description="addresses or networks, with commas, whose X-Forwarded-For is believed")
     base_path: str = Field("", description="where the API is also found, beside /, such as /compat/fyno")
 

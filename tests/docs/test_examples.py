@@ -17,7 +17,14 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/quick-start.md", "docs/importing.md", "docs/exporting.md", "docs/profiles.md")
+PAGES = (
+    "README.md",
+    "docs/quick-start.md",
+    "docs/importing.md",
+    "docs/exporting.md",
+    "docs/profiles.md",
+    "docs/cohorts.md",
+)
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 END = "--- end of answer ---"
 

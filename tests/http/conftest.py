@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from support.cohorts import encode
 from support.raw import Line
 from support.server import Cast, Client, Server, make_cast, serving
 from support.strangers import make_strangers
@@ -55,6 +56,25 @@ def keys_of_fresh_workspaces(server):
 
     yield make
     store.close()
+
+
+@pytest.fixture(scope="module")
+def make_client(server, keys_of_fresh_workspaces):
+    """Makes workspaces in which there are these profiles, by id, with these properties."""
+
+    def make(people: dict[str, dict[str, object]]) -> Client:
+        workspace_id, key = keys_of_fresh_workspaces()
+        client = server.client(key, workspace_id)
+        for distinct_id, properties in people.items():
+            if properties:
+                answer = client.post("set", encode({"distinct_id": distinct_id, "$set": properties}))
+                assert answer.status == 202, answer
+            else:
+                answer = client.call("POST", f"{client.base}/profiles", {"distinct_id": distinct_id})
+                assert answer.status == 201, answer
+        return client
+
+    return make
 
 
 @pytest.fixture

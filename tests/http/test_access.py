@@ -45,6 +45,19 @@ NEEDS = {
     "GET /v1/{WSID}/suppressions": READ,
     "POST /v1/{WSID}/suppressions": INGEST,
     "DELETE /v1/{WSID}/suppressions": ADMIN,
+    "GET cohorts": READ,
+    "POST cohorts": ADMIN,
+    "POST cohorts/preview": READ,
+    "GET cohorts/{cohort_id}": READ,
+    "PUT cohorts/{cohort_id}": ADMIN,
+    "DELETE cohorts/{cohort_id}": ADMIN,
+    "GET cohorts/{cohort_id}/count": READ,
+    "GET cohorts/{cohort_id}/members": READ,
+    "POST cohorts/{cohort_id}/members": INGEST,
+    "GET cohorts/{cohort_id}/members/{distinct_id}": READ,
+    "POST cohorts/{cohort_id}/freeze": ADMIN,
+    "GET cohorts/{cohort_id}/export": READ,
+    "GET properties/{name}/insight": READ,
     "GET requests/{request_id}": ANY,
 }
 """Every endpoint of the API and the scope it needs; `admin` always does."""
@@ -53,7 +66,7 @@ NEEDS = {
 def call_of(endpoint):
     method, path = endpoint.split(" ")
     path = path.replace("{WSID}", "north").replace("{request_id}", "00000000-0000-0000-0000-000000000000")
-    for name in ("distinct_id", "source", "target", "name", "subscription_id"):
+    for name in ("distinct_id", "source", "target", "name", "subscription_id", "cohort_id"):
         path = path.replace(f"{{{name}}}", f"access-{name}")
     return method, path if path.startswith("/") else f"/v1/north/live/{path}"
 

@@ -9,6 +9,7 @@ import pytest
 from ingest.submitting import NOW_US, ingest_on, run, sent
 from store.backends import BACKENDS, LIVE, fresh
 from traitbase.api.app import AppParts, TraitbaseApp
+from traitbase.segments.scanning import ScanningEngine
 
 DAY_US = 24 * 3600 * 1_000_000
 
@@ -21,7 +22,7 @@ def store(request):
 
 def app_on(store, *, days_later, **settings):
     now_us = NOW_US + int(days_later * DAY_US)
-    return TraitbaseApp(AppParts(store, lambda: now_us, lambda: "r", lambda: "p", **settings))
+    return TraitbaseApp(AppParts(store, ScanningEngine(store), lambda: now_us, lambda: "r", lambda: "p", **settings))
 
 
 def kept_in(store):

@@ -272,6 +272,7 @@ def test_an_erasure_takes_everything_and_counts_it(backend, store, ingest):
         "changes": 5,
         "ignored_values": 1,
         "kept_aside": 0,
+        "cohort_members": 0,
         "suppressions": 0,
     }
     assert {row.name: row.profiles for row in store.get_definitions(LIVE)[1]} == {"n": 1}

@@ -23,6 +23,29 @@ PURCHASES = Path(__file__).parents[1] / "data" / "cdnow.csv"
 BATCH = 2_000
 
 
+def rule(field: str, operator: str, value: object) -> dict[str, object]:
+    return {"field": field, "operator": operator, "value": value}
+
+
+EAGER = {"combinator": "or", "rules": [rule("cds", ">=", 10), rule("orders", ">=", 5)]}
+GONE = {"combinator": "and", "not": True, "rules": [rule("last_purchase", "<", "1998-01-01")]}
+COHORTS = {
+    2_180: [rule("ltv", ">", 200), rule("last_purchase", ">=", "1998-01-01")],
+    11_908: [rule("orders", "=", 1)],
+    3_537: [EAGER, GONE],
+    54: [rule("purchase_days", "contains", "1997-12-24")],
+    68: [rule("ltv", "=", 0)],
+}
+"""How many are in, of 23,570, by which rules."""
+
+
+def count(client: Client, *rules: dict[str, object]) -> int:
+    body = {"filter": {"combinator": "and", "rules": list(rules)}, "sample": 0}
+    answer = client.call("POST", f"{client.base}/cohorts/preview", body).json
+    assert answer["total"] == 23_570
+    return answer["count"]
+
+
 def updates() -> Iterator[tuple[str, str]]:
     with PURCHASES.open(newline="") as file:
         for row in csv.DictReader(file):
@@ -72,7 +95,11 @@ def test_it_keeps_real_purchases_exactly(tmp_path, connections):
         for thread in threads:
             thread.join(300)
         shown = json.loads(clients[0].get("profiles/07592").text, parse_float=Decimal)["properties"]
+        counts = [count(clients[0], *each) for each in COHORTS.values()]
+        total = json.loads(clients[0].get("properties/ltv/insight").text, parse_float=Decimal)["sum"]
         kinds = {row["name"]: row["type"] for row in clients[0].get("properties").json["items"]}
+    assert counts == list(COHORTS)
+    assert total == Decimal("2500315.63")
     profiles = all_profiles(data)
     assert len(profiles) == 23_570
     assert sum(profile["ltv"] for profile in profiles.values()) == Decimal("2500315.63")

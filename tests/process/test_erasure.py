@@ -54,6 +54,10 @@ def fill(client: Client) -> None:
         {"Idempotency-Key": "erased-key"},
     )
     assert client.call("PATCH", f"{client.base}/profiles/erased-alias/merge/erased-id").status == 200
+    body = {"name": "List", "kind": "static", "members": ["erased-id", "other"]}
+    assert client.call("POST", f"{client.base}/cohorts", body).status == 201
+    body = {"filter": {"rules": [{"field": "$name", "operator": "notNull"}]}}
+    assert client.call("POST", f"{client.base}/cohorts/preview", body).json["count"] == 1
 
 
 def traces(data) -> list[str]:
@@ -75,7 +79,7 @@ def test_it_leaves_no_trace_in_any_file_once_it_is_answered(data, cast):
         assert {trace.split(" in ")[0] for trace in traces(data)} == set(SECRETS) - {"erased-key"}
         answer = erase(client, "erased-alias")
         assert (answer.status, answer.json["_message"]) == (200, "1 User(s) deleted successfully")
-        assert answer.json["log_cleared"] is True
+        assert answer.json["log_cleared"] is answer.json["cohorts_cleared"] is True
         assert traces(data) == []
         assert client.get("profiles/erased-id").status == client.get("profiles/erased-alias").status == 400
         assert client.properties_of("other") == {"text": "kept", "number": 1, "tags": ["kept-element"]}
@@ -88,6 +92,7 @@ def test_it_leaves_no_trace_in_any_file_once_it_is_answered(data, cast):
             "changes": 4,
             "ignored_values": 1,
             "kept_aside": 0,
+            "cohort_members": 1,
             "suppressions": 0,
         }
 

@@ -88,6 +88,7 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
     with serving_on(port, tmp_path / "data", "", stdout=subprocess.DEVNULL, stderr=writing, env=environment):
         os.close(writing)
         with closing(Client(port, cast.ada, "north")) as client:
+            assert client.post("set", {"distinct_id": "u", "$set": {"a": 0}}).status == 202  # it has opened its files
             (tmp_path / "data" / "traitbase.db").rename(tmp_path / "aside")
             for _ in range(20):  # each is a line of log
                 assert client.post("set", {"distinct_id": "u", "$set": {"a": 1}}).status == 503

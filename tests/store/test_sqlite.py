@@ -19,7 +19,7 @@ from alembic.migration import MigrationContext
 from traitbase.domain.errors import Refused
 from traitbase.domain.spaces import Space, Workspace
 from traitbase.services.ports import ChangeRow, ProfileRow, SuppressionFilter, SuppressionRow, WriteSet
-from traitbase.store.sqlite import open_sqlite
+from traitbase.store.sqlite import SqliteDatabase, open_sqlite
 from traitbase.store.tables import metadata
 
 LIVE = Space("north", "live")
@@ -81,7 +81,7 @@ def test_refuses_a_file_of_a_newer_release_and_leaves_it_alone(path):
         open_sqlite(path)
     assert caught.value.code == "schema_is_newer"
     assert caught.value.message == (
-        "the data was written by a newer Traitbase (schema 9999; this release knows up to 0002): install that version "
+        "the data was written by a newer Traitbase (schema 9999; this release knows up to 0003): install that version "
         "or a later one, or restore a backup made before it"
     )
     with closing(sqlite3.connect(path)) as driver:
@@ -118,6 +118,13 @@ def test_refuses_a_connection_to_a_file_that_took_its_place_meanwhile(path, stor
         sa.event.remove(store._database.engine, "do_connect", move)
         aside.rename(path)
         assert store.list_workspaces() == []
+
+
+def test_refuses_a_file_that_is_taken_away_while_it_is_opened(path, monkeypatch):
+    monkeypatch.setattr(SqliteDatabase, "look_for_traces", lambda _self: path.rename(path.with_name("aside")))
+    with pytest.raises(Refused, match="moved or deleted while it was being opened") as refusal:
+        open_sqlite(path)
+    assert refusal.value.code == "store_unavailable"
 
 
 def test_says_that_too_many_are_at_work_when_no_connection_is_free(store):

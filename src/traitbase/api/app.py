@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import functools
 import re
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import anyio
 import msgspec
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -23,6 +26,8 @@ from starlette.staticfiles import StaticFiles
 
 import traitbase
 from traitbase.api.auth import Gate
+from traitbase.api.cohort_schemas import COHORT_SCHEMAS
+from traitbase.api.cohorts import THREADS, CohortParts, cohort_routes
 from traitbase.api.definitions import DefinitionParts, definition_routes
 from traitbase.api.editing import Edits
 from traitbase.api.errors import answer_to
@@ -37,8 +42,10 @@ from traitbase.api.suppressions import suppression_routes
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
 from traitbase.domain.spaces import Environment, Space
+from traitbase.services.cohorts.counting import Asking
+from traitbase.services.cohorts.ports import CohortEngine
 from traitbase.services.ingest import IDEMPOTENCY_US, Ingest
-from traitbase.services.ports import Store
+from traitbase.services.ports import FEED_KEPT, Store
 from traitbase.services.suppressions import forget_expired
 
 _TIDY_SECONDS = 0.5
@@ -58,6 +65,7 @@ class AppParts:
     """What the application needs from outside."""
 
     store: Store
+    engine: CohortEngine
     now_us: Callable[[], int]
     new_request_id: Callable[[], str]
     new_profile_id: Callable[[], str]
@@ -129,9 +137,11 @@ class TraitbaseApp:
             servers=[{"url": self._parts.base_path}] if self._parts.base_path else None,
         )
         parts = self._parts
-        profiles = ProfileParts(parts.store, self._gate, self._edits, parts.now_us, parts.history_days)
+        asking, threads = Asking(parts.store, parts.engine), anyio.CapacityLimiter(THREADS)
+        profiles = ProfileParts(parts.store, asking, self._gate, self._edits, parts.now_us, parts.history_days, threads)
         routers = (
             reading_routes(parts.store, self._gate),
+            cohort_routes(CohortParts(parts.store, parts.engine, self._gate, parts.now_us, threads)),
             self._definition_routes(),
             profile_routes(profiles),
             suppression_routes(parts.store, self._gate, now_us=parts.now_us, new_id=parts.new_profile_id),
@@ -146,7 +156,7 @@ class TraitbaseApp:
 
         def openapi() -> dict[str, Any]:
             if app.openapi_schema is None:
-                app.openapi_schema = describe(framework_document())
+                app.openapi_schema = describe(framework_document(), COHORT_SCHEMAS)
             return app.openapi_schema
 
         app.openapi = openapi  # type: ignore[method-assign]  # the framework's documented way to extend it
@@ -172,7 +182,11 @@ class TraitbaseApp:
                 self._parts.store.check()
             except Refused as error:
                 return _answer_of(error)
-            body = {"status": "ok", "queue_waiting_updates": self._writer.waiting_updates}
+            body = {
+                "status": "ok",
+                "queue_waiting_updates": self._writer.waiting_updates,
+                "cohorts": _state_of(self._parts.engine),
+            }
             return Response(msgspec.json.encode(body), media_type="application/json")
 
         @app.get("/metrics", include_in_schema=False)
@@ -184,6 +198,7 @@ class TraitbaseApp:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         self._writer.start()
+        self._parts.engine.start()
         chores = [
             # A server that was killed between an erasure and the emptying of the log left that to the next one.
             asyncio.create_task(asyncio.to_thread(self._parts.store.clear_traces, wait_seconds=0)),
@@ -192,6 +207,7 @@ class TraitbaseApp:
             asyncio.create_task(_every(_FORGET_SECONDS, self._forget_requests)),
             asyncio.create_task(_every(_FORGET_SECONDS, self._forget_suppressions)),
             asyncio.create_task(_every(_FORGET_SECONDS, self._forget_ignored_values)),
+            asyncio.create_task(_every(_FORGET_SECONDS, self._trim_feed)),
         ]
         try:
             yield
@@ -213,6 +229,9 @@ class TraitbaseApp:
             pass
         store.forget_idempotency(created_before_us=now_us - 2 * IDEMPOTENCY_US)
 
+    def _trim_feed(self) -> None:
+        self._parts.store.trim_feed(keep=FEED_KEPT)
+
     def _forget_suppressions(self) -> None:
         while forget_expired(self._parts.store, now_us=self._parts.now_us(), at_most=_FORGET_ROWS) == _FORGET_ROWS:
             pass
@@ -228,6 +247,15 @@ class TraitbaseApp:
         )
         while forget() == _FORGET_ROWS:
             pass
+
+
+def _state_of(engine: CohortEngine) -> dict[str, object]:
+    """Return how the cohort engine is, for operators: while it is not ready, everything else is."""
+    state = engine.state()
+    if not state.of:
+        return {"state": state.doing}
+    progress = {"profiles": state.done, "of": state.of, "seconds_left": state.seconds_left}
+    return {"state": state.doing, **progress}
 
 
 def _without_base(scope: AsgiScope, raw_path: bytes, length: int) -> tuple[AsgiScope, bytes]:
@@ -317,6 +345,9 @@ def _add_error_answers(app: FastAPI, gate: Gate, routers: Sequence[APIRouter]) -
 
     @app.exception_handler(Exception)
     def unknown(_request: Request, error: Exception) -> Response:
+        # Where it happened, and not what it says: a message may quote values.
+        at = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-5:]]
+        _log.error("request_failed", error=type(error).__name__, at=at)
         return _answer_of(error)
 
 

@@ -13,7 +13,7 @@ import zstandard
 from fastapi import Request
 
 from traitbase.domain.errors import InvalidInput, Refused
-from traitbase.domain.json_text import LARGE_BYTES, read_json, read_json_in_pieces
+from traitbase.domain.json_text import LARGE_BYTES, NESTING_MAX, read_json, read_json_in_pieces
 from traitbase.domain.values import JsonValue
 
 BODIES_MAX_BYTES = 128 * 1024 * 1024
@@ -107,19 +107,26 @@ _room_of_framework = Room(BODIES_MAX_BYTES)
 _Read = TypeVar("_Read")
 
 
-async def read_json_body(request: Request, parse: Callable[[JsonValue], _Read]) -> tuple[_Read, bytes]:
+async def read_json_body(
+    request: Request, parse: Callable[[JsonValue], _Read], *, nesting_max: int = NESTING_MAX
+) -> tuple[_Read, bytes]:
     """Return what `parse` makes of the JSON body of a request to the framework's routes, and the body itself.
 
     Raises InvalidInput and Refused, as the hot routes do, and what `parse` raises. Large ones are read in a thread.
     """
-    try:
-        with _room_of_framework.share() as share:
-            body = await read_body(request.receive, request.headers.raw, share)
-    except ClientGone as error:  # the framework wants an answer, also for nobody
-        raise InvalidInput("the body ended before it was complete", code="malformed_body") from error
+    body = await read_whole_body(request)
     if len(body) <= LARGE_BYTES:
         return parse(read_json(body)), body
-    return await asyncio.to_thread(lambda: parse(read_json_in_pieces(body))), body
+    return await asyncio.to_thread(lambda: parse(read_json_in_pieces(body, nesting_max=nesting_max))), body
+
+
+async def read_whole_body(request: Request) -> bytes:
+    """Return the body of a request to the framework's routes. Raises InvalidInput and Refused as the hot routes do."""
+    try:
+        with _room_of_framework.share() as share:
+            return await read_body(request.receive, request.headers.raw, share)
+    except ClientGone as error:  # the framework wants an answer, also for nobody
+        raise InvalidInput("the body ended before it was complete", code="malformed_body") from error
 
 
 async def _receive_all(receive: Receive, share: Share) -> bytes:

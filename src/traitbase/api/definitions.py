@@ -21,6 +21,7 @@ from traitbase.domain.errors import Fault, InvalidInput
 from traitbase.domain.keys import ApiKey, Scope
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import JsonValue, Kind
+from traitbase.services.cohorts.stored import find_uses_of_property
 from traitbase.services.definitions import DefinitionView, get_definition, list_definitions
 from traitbase.services.ports import Store
 from traitbase.services.redefining import Redefinition, declare, delete, redefine
@@ -227,7 +228,7 @@ def _add_one(router: APIRouter, parts: DefinitionParts) -> None:
             raise _fault("confirm", "expected the property's name once more: this deletes all its values for good")
         asked = _asked(parts, caller)
         with parts.turns.take():
-            done = delete(store, caller.space, name, asked=asked)
+            done = delete(store, caller.space, name, asked=asked, find_uses=(find_uses_of_property(store),))
         return json_answer({"request_id": asked.request_id, **done._asdict()})
 
 

@@ -303,13 +303,13 @@ def query_parameter(name: str, description: str, **schema: Any) -> dict[str, Any
     }
 
 
-def describe(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the hot routes, the shared schemas and the way to authenticate to the framework's document."""
+def describe(document: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Add the hot routes, the shared schemas (and `more`) and the way to authenticate to the framework's document."""
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):  # the framework's answer to bad input, which is never sent
         schemas.pop(name, None)
-    schemas.update(SCHEMAS)
+    schemas.update(SCHEMAS | more)
     components["securitySchemes"] = {"ApiKey": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"ApiKey": []}]
     paths = document["paths"]

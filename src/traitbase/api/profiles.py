@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import anyio
 from fastapi import APIRouter, Query, Request, Response
 
 from traitbase.api import profile_schemas as described
@@ -14,6 +16,7 @@ from traitbase.api import wire
 from traitbase.api.auth import Gate
 from traitbase.api.bodies import read_json_body
 from traitbase.api.clearing import Clearing
+from traitbase.api.cohorts import NESTING_MAX, page_answer
 from traitbase.api.cursors import PlaceList, StoredInteger, cursor_of, place_in, refuse_cursor
 from traitbase.api.editing import Edits
 from traitbase.api.profile_query import PAGE_MAX, ListQuery, parse_query
@@ -28,8 +31,11 @@ from traitbase.domain.profile_bodies import (
     parse_deletion,
     parse_update,
 )
+from traitbase.domain.rules.tree import Group
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import JsonValue
+from traitbase.services.cohorts.counting import Asking
+from traitbase.services.cohorts.stored import text_of
 from traitbase.services.history import read_history
 from traitbase.services.ports import ProfileOrder, Store
 from traitbase.services.profiles import SearchPlace, get_profile, list_profiles, search_profiles
@@ -48,10 +54,12 @@ class ProfileParts:
     """What the routes need."""
 
     store: Store
+    asking: Asking
     gate: Gate
     edits: Edits
     now_us: Callable[[], int]
     history_days: float
+    threads: anyio.CapacityLimiter
 
 
 def profile_routes(parts: ProfileParts) -> APIRouter:
@@ -64,7 +72,7 @@ def profile_routes(parts: ProfileParts) -> APIRouter:
 
 
 def _add_collection_routes(router: APIRouter, parts: ProfileParts) -> None:
-    store, gate, clearing = parts.store, parts.gate, Clearing(parts.store)
+    store, gate, clearing = parts.store, parts.gate, Clearing(parts.store, parts.asking.engine)
 
     @router.post(_PROFILES, summary="Create a profile", status_code=201, **described.CREATE)
     async def create_profile(request: Request, workspace_id: WorkspaceId, version: Version) -> Response:
@@ -80,18 +88,21 @@ def _add_collection_routes(router: APIRouter, parts: ProfileParts) -> None:
         distinct_ids, body = await read_json_body(request, parse_deletion)
         request_id = await asked.do(Erase(distinct_ids), body)
         # The erasure is durable. What it replaced is still in the log, which is emptied before it is answered.
-        cleared = await clearing.clear()
+        cleared, copy_cleared = await clearing.clear()
         erasure = store.find_erasure(asked.space, request_id)
         counts = {} if erasure is None else erasure.counts
         answer = _done(f"{counts.get('profiles', 0)} User(s) deleted successfully", request_id)
-        return json_answer({**answer, "erased": counts, "log_cleared": cleared.log, "file_rewritten": cleared.file})
+        traces = {"log_cleared": cleared.log, "file_rewritten": cleared.file, "cohorts_cleared": copy_cleared}
+        return json_answer({**answer, "erased": counts, **traces})
 
     @router.post(f"{_PROFILES}/query", summary="A page of profiles, with chosen columns", **described.QUERY)
     async def query_profiles(request: Request, workspace_id: WorkspaceId, version: Version) -> Response:
         space = Space(workspace_id, version.value)
         admit(gate, request, space, needed=Scope.READ)
-        asked, _ = await read_json_body(request, parse_query)
-        return await asyncio.to_thread(_page, parts, space, asked)
+        asked, _ = await read_json_body(request, parse_query, nesting_max=NESTING_MAX)
+        if asked.filter is None:
+            return await asyncio.to_thread(_page, parts, space, asked)
+        return await anyio.to_thread.run_sync(_page, parts, space, asked, limiter=parts.threads)
 
     @router.get(_PROFILES, summary="A page of profiles", **described.LIST)
     def list_all(
@@ -199,6 +210,8 @@ def _done(message: str, request_id: str) -> dict[str, JsonValue]:
 
 
 def _page(parts: ProfileParts, space: Space, asked: ListQuery) -> Response:
+    if asked.filter is not None:
+        return _members_page(parts, space, asked, asked.filter)
     if asked.q:
         return _search_page(parts, space, asked)
     order = asked.sort or ProfileOrder.DISTINCT_ID
@@ -212,6 +225,18 @@ def _page(parts: ProfileParts, space: Space, asked: ListQuery) -> Response:
     more = None if page.after is None else cursor_of([order, *page.after])
     items = [_item(parts, space, profile, asked) for profile in page.profiles]
     return json_answer({"items": items, "next_cursor": more})
+
+
+def _members_page(parts: ProfileParts, space: Space, asked: ListQuery, tree: Group) -> Response:
+    now_us = parts.now_us()
+    question = hashlib.sha256(text_of(tree).encode()).hexdigest()[:16]
+    after = ""
+    if asked.cursor is not None:
+        of, after = place_in(asked.cursor, tuple[str, str])
+        if of != question:
+            refuse_cursor()
+    page = parts.asking.members_of_rule(space, tree, now_us=now_us, after=after, limit=asked.limit)
+    return json_answer(page_answer(space, page, asked.columns, of=question, now_us=now_us))
 
 
 def _search_page(parts: ProfileParts, space: Space, asked: ListQuery) -> Response:

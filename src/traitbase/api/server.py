@@ -9,11 +9,14 @@ import signal
 import socket
 import sys
 
+import structlog
 import uvicorn
 
 from traitbase import bootstrap
 from traitbase.api.app import AppParts, TraitbaseApp
 from traitbase.api.short_way import ShortWayProtocol
+from traitbase.services.cohorts.late import LateEngine
+from traitbase.services.cohorts.ports import CohortEngine
 from traitbase.services.ports import Store
 from traitbase.settings import Settings
 
@@ -22,9 +25,27 @@ _DRAIN_SECONDS = 30
 
 def run_server(store: Store, settings: Settings, listener: socket.socket) -> None:
     """Serve on a listening socket until the process is told to stop, and drain what was accepted."""
+    engine = LateEngine(
+        functools.partial(
+            bootstrap.open_engine,
+            store,
+            settings.data,
+            tell=structlog.get_logger().info,
+            memory_bytes=settings.cohort_memory_mb * 1024 * 1024,
+            answer_seconds=settings.cohort_seconds,
+        )
+    )
+    try:
+        _serve(store, engine, settings, listener)
+    finally:
+        engine.close()
+
+
+def _serve(store: Store, engine: CohortEngine, settings: Settings, listener: socket.socket) -> None:
     app = TraitbaseApp(
         AppParts(
             store=store,
+            engine=engine,
             now_us=bootstrap.now_us,
             new_request_id=bootstrap.new_request_id,
             new_profile_id=bootstrap.new_profile_id,

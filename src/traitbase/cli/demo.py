@@ -127,6 +127,7 @@ def _tell_the_story(story: _Demo) -> None:
     _show_ignored(story, receipts)
     _sign_up(story)
     _repair_a_type(story)
+    _find_cohorts(story)
 
 
 def _life_of(chance: random.Random) -> Iterator[dict[str, Any]]:
@@ -260,6 +261,31 @@ def _repair_a_type(story: _Demo) -> None:
     console.print(f"retyped: {done['retype']['converted']} converted, {done['replay']['applied']} ignored ones applied")
     floors = {number: client.get(f"/profiles/user-{number}").json()["properties"]["floor"] for number in (1, 2, 3, 4)}
     console.print("  " + ", ".join(f"user-{number}: {floor}" for number, floor in floors.items()))
+
+
+def _find_cohorts(story: _Demo) -> None:
+    console, client = story.console, story.client
+    console.rule("7 · cohorts: who is in, by rules")
+    paying = {"field": "plan", "operator": "in", "value": ["pro", "business"]}
+    good = {"field": "ltv", "operator": ">=", "value": 50}
+    newsletter = {"field": "tags", "operator": "contains", "value": "newsletter"}
+    quiet = {"field": "last_purchase", "operator": "notInLast", "value": {"amount": 90, "unit": "day"}}
+    either = {"combinator": "or", "rules": [good, newsletter]}
+    for name, rules in (("Paying and engaged", [paying, either]), ("Paying, but quiet", [paying, quiet])):
+        body = {"name": name, "filter": {"combinator": "and", "rules": rules}}
+        made = client.post("/cohorts", json=body)
+        made.raise_for_status()
+        cohort = made.json()
+        counted = client.get(f"/cohorts/{cohort['cohort_id']}/count").json()
+        members = client.get(f"/cohorts/{cohort['cohort_id']}/members?limit=5&columns=plan,ltv").json()["items"]
+        console.print(f"[bold]{name}[/]: {counted['count']:,} of {counted['total']:,} in {counted['took_ms']} ms")
+        console.print(f"  {cohort['sentence']}", markup=False)
+        shown = (f"{each['distinct_id']} {each['properties']}" for each in members[:3])
+        console.print(f"  such as {', '.join(shown)}", markup=False)
+    why = client.get(f"/cohorts/{cohort['cohort_id']}/members/user-7").json()
+    console.print(f"user-7 is {'in' if why['member'] else 'not in'} “{name}”, because")
+    for rule in why["reason"]["rules"]:
+        console.print(f"  {rule['field']} is {_shown(rule['seen'])}: {'holds' if rule['holds'] else 'does not hold'}")
 
 
 def _send(story: _Demo, endpoint: str, body: dict[str, Any]) -> None:

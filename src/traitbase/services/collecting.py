@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from traitbase.domain.attributes import search_keys
+from traitbase.domain.attributes import country_code, search_keys
 from traitbase.domain.values import encode_properties
 from traitbase.services.ports import AliasRow, EditedRow, ProfileRow, SeenRow, WriteSet
 from traitbase.services.working import People, Stored, Working
@@ -67,10 +67,11 @@ def _collect_edited(work: Working, rows: WriteSet) -> None:
         if stored is not None:
             rows.deleted.append(SeenRow(*work.key, stored.profile_id, stored.revision))
         return
-    name_key, email_key = None, None
+    name_key, email_key, country = None, None, None
     if work.profile is not None:
         work.document = encode_properties(work.profile.properties).decode()
         name_key, email_key = search_keys(work.attributes)
+        country = country_code(work.attributes)
     row = ProfileRow(
         *work.key,
         work.profile_id,
@@ -83,4 +84,4 @@ def _collect_edited(work: Working, rows: WriteSet) -> None:
         work.last_change,
     )
     stored_profile_id = "" if stored is None else stored.profile_id
-    rows.edited.append(EditedRow(row, stored_profile_id, work.stored_revision, name_key, email_key))
+    rows.edited.append(EditedRow(row, stored_profile_id, work.stored_revision, name_key, email_key, country))

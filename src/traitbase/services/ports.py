@@ -8,16 +8,20 @@ lock that nobody gives back); nothing of what was being written is then kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from traitbase.domain.cohorts import CohortKind, MemberMode
 from traitbase.domain.definitions import State
 from traitbase.domain.keys import ApiKey
 from traitbase.domain.spaces import Space, Workspace
 from traitbase.domain.values import Kind
+
+FEED_KEPT = 200_000
+"""How many changed profiles the feed goes back at least. Who lags further behind reads everything anew."""
 
 CHANGES_A_RECEIPT = 10_000
 """Changes of one request that are looked at: as many as a batch may have. A retype makes one for each profile."""
@@ -63,7 +67,8 @@ class ProfileRow(NamedTuple):
 class EditedRow(NamedTuple):
     """A profile of which more than properties is written, and what its id's row must be like until then.
 
-    `stored_revision` 0: there is no row. `name_key` and `email_key` are what searches look at.
+    `stored_revision` 0: there is no row. `name_key` and `email_key` are what searches look at, `country` is that of the
+    SMS number.
     """
 
     row: ProfileRow
@@ -71,6 +76,7 @@ class EditedRow(NamedTuple):
     stored_revision: int
     name_key: str | None
     email_key: str | None
+    country: str | None = None
 
 
 class AliasRow(NamedTuple):
@@ -298,8 +304,100 @@ class WriteSet:
         return not (self.changes or self.edited or self.deleted or self.erasures or self.must_hold)
 
 
+class CohortRow(NamedTuple):
+    """A stored cohort. `rule` is the JSON of its tree (None: it is static); `revision` counts its edits, from 1.
+
+    `last_count` is how many were in when it was last counted, at `last_counted_at_us`.
+    """
+
+    cohort_id: str
+    name: str
+    kind: CohortKind
+    rule: str | None
+    description: str | None
+    revision: int
+    created_at_us: int
+    updated_at_us: int
+    last_count: int | None = None
+    last_counted_at_us: int | None = None
+
+
+CohortCheck = Callable[[list[CohortRow]], None]
+"""Is given all cohorts of a space before one of them is written; what it raises leaves everything as it was."""
+
+
+class MembersChanged(NamedTuple):
+    """What a list of ids did to a static cohort.
+
+    `unknown` are the first of the ids that lead to no profile, `unknown_count` how many there are; `members` is how
+    many the cohort has now.
+    """
+
+    added: int
+    removed: int
+    unknown: tuple[str, ...]
+    unknown_count: int
+    members: int
+
+
+class FeedEnd(NamedTuple):
+    """Where the feed ends at a moment: its newest row, and how many ids all rows up to it named. 0: nothing yet."""
+
+    sequence: int
+    token: str
+    total: int
+
+
+NOTHING_FED = FeedEnd(0, "", 0)
+
+
+class FeedRow(NamedTuple):
+    """What one transaction did to the profiles of a space, or to the members of a static cohort (`cohort_id`).
+
+    `written` are the distinct_ids of profiles that were written or became aliases (of members: that came or went; none:
+    the cohort is gone), `deleted` the profile_ids of those that were erased: nothing else of them is kept.
+    """
+
+    sequence: int
+    workspace_id: str
+    environment: str
+    cohort_id: str | None
+    written: list[str]
+    deleted: list[str]
+
+
+class CopiedRow(NamedTuple):
+    """A profile as a copy of it needs it. `country` is that of the SMS number, ISO 3166-1 alpha-2.
+
+    They pass by the ten thousand, as one text that the database makes: rows would be fetched one at a time, each
+    waiting for the interpreter beside everything else that the process does. A profile a line, and between the fields,
+    in this order, a character that none of them has: ids have no control characters, and JSON escapes them.
+    """
+
+    distinct_id: str
+    profile_id: str
+    created_at_us: int
+    updated_at_us: int
+    country: str | None
+    document: str
+    attributes: str | None
+
+
+BETWEEN_COPIED_FIELDS = "\x1f"
+BETWEEN_COPIED_ROWS = "\n"
+
+
+def copied_text(rows: Iterable[CopiedRow]) -> str:
+    """Return profiles as the text that is copied."""
+    lines = [BETWEEN_COPIED_FIELDS.join(["" if each is None else str(each) for each in row]) for row in rows]
+    return BETWEEN_COPIED_ROWS.join(lines)
+
+
 class Snapshot(Protocol):
     """One space as it was at one moment, whatever is written meanwhile. Used by one thread at a time."""
+
+    def get_workspace(self) -> Workspace:
+        """Return the space's workspace. Raises NotFound."""
 
     def get_definitions(self) -> list[DefinitionRow]:
         """Return the definitions in order of name."""
@@ -309,6 +407,43 @@ class Snapshot(Protocol):
 
     def read_profiles(self) -> Iterator[Sequence[ProfileRow]]:
         """Yield the profiles (no aliases) in order of distinct_id, some hundred at a time."""
+
+    def find_profiles(self, distinct_ids: Sequence[str]) -> list[ProfileRow]:
+        """Return those of the profiles (and aliases) that exist, in any order."""
+
+    def find_copied(self, distinct_ids: Sequence[str]) -> str:
+        """Return those of the profiles (no aliases) that exist, in any order, as text (see `CopiedRow`)."""
+
+    def read_copied(self) -> Iterator[str]:
+        """Yield the profiles (no aliases) in order of distinct_id, some hundred at a time, as text."""
+
+    def list_cohorts(self) -> list[CohortRow]:
+        """Return the space's cohorts in order of name."""
+
+    def members_among(self, cohort_id: str, distinct_ids: Sequence[str]) -> list[str]:
+        """Return those of the ids that are members of a static cohort, in any order."""
+
+    def read_members(self, cohort_id: str) -> Iterator[Sequence[str]]:
+        """Yield the members of a static cohort in order of distinct_id, some thousand at a time."""
+
+
+class Moment(Protocol):
+    """The whole store as it was at one moment, whatever is written meanwhile. Used by one thread at a time."""
+
+    def feed_end(self) -> FeedEnd:
+        """Return where the feed ends."""
+
+    def holds(self, end: FeedEnd) -> bool:
+        """Tell whether the feed goes back to that end of an earlier moment, so that what came since can be read."""
+
+    def read_feed(self, after: int) -> Iterator[FeedRow]:
+        """Yield the feed's rows behind a sequence, in order."""
+
+    def spaces(self) -> list[Space]:
+        """Return the spaces that have profiles."""
+
+    def snapshot(self, space: Space) -> Snapshot:
+        """Return a space as it was at this moment."""
 
 
 class WriteSession(Protocol):
@@ -387,6 +522,9 @@ class Rewriting(Protocol):
     def add_changes(self, rows: Sequence[ChangeRow]) -> None:
         """Store changes."""
 
+    def touch(self, distinct_ids: Sequence[str]) -> None:
+        """Feed profiles that stay as they are written, but mean something else now: by another type of a property."""
+
 
 class Cleared(NamedTuple):
     """What has been cleared of traces: the log of earlier states, and the free space in the storage's files."""
@@ -446,6 +584,12 @@ class Store(Protocol):
 
         Writers go on meanwhile, but what they replace or delete stays in the storage's files until the end.
         """
+
+    def open_moment(self) -> AbstractContextManager[Moment]:
+        """Hold the whole store as it is at this moment, as `open_snapshot` does a space."""
+
+    def trim_feed(self, *, keep: int) -> int:
+        """Delete rows of the feed that are more than that many ids behind its end. Returns how many rows."""
 
     def find_idempotency(self, space: Space, keys: Sequence[str], *, since_us: int) -> list[IdempotencyRow]:
         """Return those of the keys that were used at or after `since_us`."""
@@ -544,3 +688,44 @@ class Store(Protocol):
 
     def put_subscription_settings(self, space: Space, document: str, *, at_us: int) -> None:
         """Replace it."""
+
+    # --- cohorts ---
+
+    def add_cohort(self, space: Space, row: CohortRow, *, check: CohortCheck, members: Sequence[str] = ()) -> None:
+        """Store a new cohort, a static one with its members (ids that lead to no profile are left out).
+
+        Raises Conflict (`cohort_exists`) if its name is taken.
+        """
+
+    def find_cohort(self, space: Space, cohort_id: str) -> CohortRow | None:
+        """Return the cohort, or None."""
+
+    def list_cohorts(self, space: Space) -> list[CohortRow]:
+        """Return the space's cohorts in order of name."""
+
+    def put_cohort(self, space: Space, row: CohortRow, *, check: CohortCheck) -> None:
+        """Replace a cohort by its next revision.
+
+        Raises Conflict if the stored one is not the revision before (`lost_race`) or the name is another's
+        (`cohort_exists`), NotFound if there is none.
+        """
+
+    def delete_cohort(self, space: Space, cohort_id: str, *, check: CohortCheck) -> bool:
+        """Delete a cohort and its list of members. False if there is none."""
+
+    def note_count(self, space: Space, cohort_id: str, *, count: int, at_us: int) -> None:
+        """Record how many were in a cohort."""
+
+    def change_members(
+        self, space: Space, cohort_id: str, mode: MemberMode, distinct_ids: Sequence[str]
+    ) -> MembersChanged:
+        """Change the members of a static cohort, all at once. An id counts as the profile that it leads to.
+
+        Raises NotFound if there is no such cohort, InvalidInput (`cohort_is_dynamic`) if it goes by a rule.
+        """
+
+    def list_members(self, space: Space, cohort_id: str, *, after: str, limit: int) -> list[str]:
+        """Return up to `limit` members of a static cohort behind the id `after`, in order of distinct_id."""
+
+    def count_members(self, space: Space, cohort_id: str) -> int:
+        """Return how many members a static cohort has."""

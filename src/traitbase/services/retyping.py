@@ -130,6 +130,7 @@ class _Retype:
         self._changes: list[ChangeRow] = []
         self._kept: list[KeptAsideRow] = []
         self._given_back: list[str] = []
+        self._same: list[str] = []
         self.done = Retyped()
 
     def take(self, people: list[_Person]) -> None:
@@ -164,6 +165,8 @@ class _Retype:
             done.converted_samples.append(Sample(row.distinct_id, before, after))
         if after is not before:
             self._put(row, {**properties, name: after}, properties)
+        else:
+            self._same.append(row.distinct_id)
 
     def _give_back(self, row: ProfileRow, properties: dict[str, Value], kept: KeptAsideRow) -> None:
         """Give a profile without a value the newest one that fits."""
@@ -209,8 +212,9 @@ class _Retype:
     def _write(self) -> None:
         rewriting = self._rewriting
         rewriting.put_profiles(self._profiles)
+        rewriting.touch(self._same)
         rewriting.put_kept_aside(self._kept)
         if self._given_back:
             rewriting.delete_kept_aside(self._name, self._given_back)
         rewriting.add_changes(self._changes)
-        self._profiles, self._kept, self._given_back, self._changes = [], [], [], []
+        self._profiles, self._kept, self._given_back, self._changes, self._same = [], [], [], [], []

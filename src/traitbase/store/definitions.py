@@ -8,10 +8,11 @@ from traitbase.domain.definitions import State
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import Kind
 from traitbase.services.ports import DefinitionRow
-from traitbase.store.database import Database, within
+from traitbase.store.database import Database, within, within_bound
 from traitbase.store.tables import definition_revisions, property_definitions
 
 _COLUMNS = [property_definitions.c[name] for name in DefinitionRow._fields]
+_ALL = sa.select(*_COLUMNS).where(within_bound(property_definitions)).order_by(property_definitions.c.name)
 
 
 class DefinitionQueries:
@@ -22,13 +23,12 @@ class DefinitionQueries:
     def get_definitions(self, space: Space) -> tuple[int, list[DefinitionRow]]:
         """Return the revision of the space's definitions (0: none yet) and the definitions in order of name."""
         with self._database.snapshot() as connection:  # one state for both
-            return read_definitions(connection, space)
+            query = sa.select(definition_revisions.c.revision).where(within(definition_revisions, space))
+            revision = connection.execute(query).scalar_one_or_none() or 0
+            return revision, read_definitions(connection, space)
 
 
-def read_definitions(connection: sa.Connection, space: Space) -> tuple[int, list[DefinitionRow]]:
-    """Do the same in a transaction that is open."""
-    query = sa.select(definition_revisions.c.revision).where(within(definition_revisions, space))
-    revision = connection.execute(query).scalar_one_or_none() or 0
-    query_all = sa.select(*_COLUMNS).where(within(property_definitions, space)).order_by(property_definitions.c.name)
-    rows = connection.execute(query_all).all()
-    return revision, [DefinitionRow(row[0], Kind(row[1]), State(row[2]), *row[3:]) for row in rows]
+def read_definitions(connection: sa.Connection, space: Space) -> list[DefinitionRow]:
+    """Return the definitions in order of name, in a transaction that is open."""
+    rows = connection.execute(_ALL, space._asdict()).all()
+    return [DefinitionRow(row[0], Kind(row[1]), State(row[2]), *row[3:]) for row in rows]

@@ -12,8 +12,10 @@ from traitbase.domain.effects import digests_in
 from traitbase.domain.spaces import Environment
 from traitbase.services.ports import ErasedPerson, Erasure
 from traitbase.store.database import Database, within
+from traitbase.store.feeding import scrub_feed
 from traitbase.store.tables import (
     changes,
+    cohort_members,
     erasures,
     ignored_values,
     kept_aside,
@@ -32,6 +34,7 @@ def erase(database: Database, connection: sa.Connection, erasure: Erasure) -> No
         "changes": deleted,
         "ignored_values": _delete(database, connection, ignored_values, erasure),
         "kept_aside": _delete(database, connection, kept_aside, erasure),
+        "cohort_members": _delete(database, connection, cohort_members, erasure),
         "suppressions": _erase_suppressions(database, connection, erasure, past),
     }
     row = {
@@ -43,6 +46,7 @@ def erase(database: Database, connection: sa.Connection, erasure: Erasure) -> No
         "counts": msgspec.json.encode(counts).decode(),
     }
     connection.execute(sa.insert(erasures).values(row))
+    scrub_feed(database, connection, erasure.space, erasure.distinct_ids)
     database.note_erasure(connection)
 
 

@@ -27,13 +27,13 @@ from traitbase.services.ports import (
     ProfileRow,
     Rewriting,
     SearchField,
-    Snapshot,
     SuppressionFilter,
     SuppressionRow,
     WriteSession,
     WriteSet,
 )
 from traitbase.store.erasing import copied_id
+from traitbase.store.memory_cohorts import CohortTables, MemoryCohortQueries
 from traitbase.store.memory_rewriting import MemoryRewriting
 from traitbase.store.moving import moves_of
 
@@ -49,16 +49,17 @@ class Tables:
     revisions: dict[Space, int] = field(default_factory=dict)
     definitions: dict[tuple[Space, str], DefinitionRow] = field(default_factory=dict)
     changes: dict[tuple[Space, str], list[ChangeRow]] = field(default_factory=dict)
-    search_keys: dict[tuple[str, str, str], tuple[str | None, str | None]] = field(default_factory=dict)
+    search_keys: dict[tuple[str, str, str], tuple[str | None, ...]] = field(default_factory=dict)
     ignored_values: list[IgnoredRow] = field(default_factory=list)
     kept_aside: dict[tuple[str, str, str, str], KeptAsideRow] = field(default_factory=dict)
     erasures: dict[tuple[Space, str], ErasureRow] = field(default_factory=dict)
     idempotency: dict[tuple[Space, str], IdempotencyRow] = field(default_factory=dict)
     suppressions: dict[tuple[str, str], SuppressionRow] = field(default_factory=dict)
     subscription_settings: dict[Space, str] = field(default_factory=dict)
+    cohorts: CohortTables = field(default_factory=CohortTables)
 
 
-class MemoryStore:
+class MemoryStore(MemoryCohortQueries):
     """See the port for what each method promises."""
 
     def __init__(self) -> None:
@@ -129,7 +130,7 @@ class MemoryStore:
     ) -> list[tuple[str, ProfileRow]]:
         found = []
         for row in self._profiles_of(space):
-            name, email = self.tables.search_keys.get(row[:3], (None, None))
+            name, email, *_ = self.tables.search_keys.get(row[:3], (None, None))
             value = {SearchField.DISTINCT_ID: row.distinct_id, SearchField.NAME: name, SearchField.EMAIL: email}[field]
             if value is not None and value.startswith(prefix) and (after is None or (value, row.distinct_id) > after):
                 found.append((value, row))
@@ -143,13 +144,6 @@ class MemoryStore:
         with self.lock:
             rows = [row for (owner, _), row in self.tables.definitions.items() if owner == space]
             return self.tables.revisions.get(space, 0), sorted(rows)
-
-    @contextmanager
-    def open_snapshot(self, space: Space) -> Iterator[Snapshot]:
-        with self.lock:  # rows are never changed in place
-            rows = sorted(self._profiles_of(space), key=lambda row: row.distinct_id)
-            snapshot = _MemorySnapshot(self.get_definitions(space)[1], rows)
-        yield snapshot
 
     def find_idempotency(self, space: Space, keys: Sequence[str], *, since_us: int) -> list[IdempotencyRow]:
         with self.lock:
@@ -300,21 +294,6 @@ class MemoryStore:
         return
 
 
-@dataclass(frozen=True, slots=True)
-class _MemorySnapshot:
-    definitions: list[DefinitionRow]
-    profiles: list[ProfileRow]
-
-    def get_definitions(self) -> list[DefinitionRow]:
-        return self.definitions
-
-    def count_profiles(self) -> int:
-        return len(self.profiles)
-
-    def read_profiles(self) -> Iterator[Sequence[ProfileRow]]:
-        yield self.profiles
-
-
 def _place(row: ProfileRow, *, by_time: bool) -> tuple[int, str]:
     return row.created_at_us if by_time else 0, row.distinct_id
 
@@ -404,6 +383,7 @@ class _MemorySession:
         self._take_away(rows)
         self._write_edited(rows)
         tables.profiles.update({row[:3]: row for row in rows.profiles})
+        tables.cohorts.feed_group(rows)
         for key in rows.idempotency:
             tables.idempotency[Space(key.workspace_id, key.environment), key.idempotency_key] = key
         for change in rows.changes:
@@ -425,6 +405,7 @@ class _MemorySession:
                 tables.profiles[alias[:3]] = tables.profiles[alias[:3]]._replace(alias_of=alias.alias_of)
         for space, old, new in moves_of(rows.edited):
             self._move_kept_aside((*space, old), new)
+            tables.cohorts.move(space, old, new)
         for edited in rows.edited:
             tables.profiles[edited.row[:3]] = edited.row
             tables.search_keys[edited.row[:3]] = edited[3:]
@@ -457,6 +438,7 @@ class _MemorySession:
             aside = [key for key in tables.kept_aside if key[:2] == erasure.space and key[3] in gone]
             for place in aside:
                 del tables.kept_aside[place]
+            counts["cohort_members"] = tables.cohorts.erase(erasure.space, gone)
             counts |= {"kept_aside": len(aside), "suppressions": self._erase_suppressions(erasure, erased)}
             receipt = ErasureRow(erasure.request_id, erasure.erased_at_us, erasure.key_id, counts)
             tables.erasures[erasure.space, erasure.request_id] = receipt

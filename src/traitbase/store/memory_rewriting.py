@@ -58,6 +58,11 @@ class MemoryRewriting:
         for row in rows:
             assert self._tables.profiles[row[:3]].revision == row.revision - 1, "one revision above the stored one"
         self._pending.append(lambda: self._tables.profiles.update({row[:3]: row for row in rows}))
+        self.touch([row.distinct_id for row in rows])
+
+    def touch(self, distinct_ids: Sequence[str]) -> None:
+        if distinct_ids:
+            self._pending.append(lambda: self._tables.cohorts.fed(self._space, distinct_ids))
 
     def put_definition(self, row: DefinitionRow) -> None:
         self._pending.append(lambda: self._tables.definitions.update({(self._space, row.name): row}))

@@ -64,7 +64,7 @@ class SqlRewriting:
 
     def get_definitions(self) -> list[DefinitionRow]:
         """Return the space's definitions in order of name."""
-        return read_definitions(self._connection, self._space)[1]
+        return read_definitions(self._connection, self._space)
 
     def find_profiles(self, distinct_ids: Sequence[str]) -> list[ProfileRow]:
         """Return those of the profiles (and aliases) that exist, in any order."""
@@ -121,6 +121,7 @@ class SqlRewriting:
         """Write properties; each row is one revision above the stored one."""
         written = self._statements.put_profiles_at_once(self._connection, rows)
         assert written == len(rows), "nobody else writes meanwhile"
+        self.touch([row.distinct_id for row in rows])
 
     def put_definition(self, row: DefinitionRow) -> None:
         """Store a definition in place of the one with its name, if there is one."""
@@ -175,6 +176,11 @@ class SqlRewriting:
         """Store changes."""
         self._statements.add_changes(self._connection, rows)
 
+    def touch(self, distinct_ids: Sequence[str]) -> None:
+        """Feed profiles that stay as they are written, but mean something else now."""
+        if distinct_ids:
+            self._statements.feeding.feed(self._connection, self._space, distinct_ids)
+
     def _of(self, table: sa.Table, name: str) -> list[sa.ColumnElement[bool]]:
         return [within(table, self._space), table.c.property == name]
 
@@ -207,6 +213,9 @@ class _SqlRehearsal(SqlRewriting):
 
     def add_changes(self, rows: Sequence[ChangeRow]) -> None:
         """Write nothing."""
+
+    def touch(self, distinct_ids: Sequence[str]) -> None:
+        """Feed nothing."""
 
 
 def _read_kept_aside(connection: Connection, space: Space, name: str, *, after: str, limit: int) -> list[KeptAsideRow]:

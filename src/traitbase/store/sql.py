@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from traitbase.services.ports import Cleared, WriteSession
 from traitbase.store.changes import ChangeQueries
+from traitbase.store.cohorts import CohortQueries
 from traitbase.store.database import Database
 from traitbase.store.definitions import DefinitionQueries
 from traitbase.store.profiles import ProfileQueries
@@ -26,6 +27,7 @@ class SqlStore(
     SnapshotQueries,
     SuppressionQueries,
     SubscriptionQueries,
+    CohortQueries,
 ):
     """The store port on one database. Safe to use from several threads."""
 

@@ -263,8 +263,15 @@ class SqliteDatabase:
         self._traces.note(connection)
 
     def remember_files(self) -> None:
-        """Note which files are in use now: from here on, others in their place are none of ours."""
-        self._files = self._find_files()
+        """Note which files are in use now: from here on, others in their place are none of ours.
+
+        Raises Refused if the database was taken away while it was being opened.
+        """
+        files = self._find_files()
+        if files[0] is None:
+            message = f"{self._path} was moved or deleted while it was being opened: put it back, and start again"
+            raise Refused(message, code="store_unavailable")
+        self._files = files
 
     def check(self) -> None:
         """Raise Refused if the files are gone, or nothing can be written.

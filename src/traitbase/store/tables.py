@@ -52,6 +52,7 @@ profiles = Table(
     Column("last_change", Text, comment="the newest change of this row: request_id/item"),
     Column("name_key", Text, comment="the name without case, for searches"),
     Column("email_key", Text, comment="the email address without case, for searches"),
+    Column("country", Text, comment="of the SMS number, ISO 3166-1 alpha-2"),
 )
 
 Index(
@@ -209,3 +210,52 @@ idempotency_keys = Table(
 )
 
 Index("ix_idempotency_keys_created_at_us", idempotency_keys.c.created_at_us)
+
+cohorts = Table(
+    "cohorts",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("cohort_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("rule", Text, comment="the tree as JSON; null: it is static"),
+    Column("description", Text),
+    Column("revision", BigInteger, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("updated_at_us", BigInteger, nullable=False),
+    Column("last_count", BigInteger),
+    Column("last_counted_at_us", BigInteger),
+)
+
+Index("ux_cohorts_name", cohorts.c.workspace_id, cohorts.c.environment, cohorts.c.name, unique=True)
+
+cohort_members = Table(
+    "cohort_members",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("cohort_id", Text, primary_key=True),
+    Column("distinct_id", Text, primary_key=True, comment="a profile's, never an alias"),
+    sqlite_with_rowid=False,
+)
+
+Index(
+    "ix_cohort_members_distinct_id",
+    *(cohort_members.c[name] for name in ("workspace_id", "environment", "distinct_id")),
+)
+
+# What copies of the profiles catch up from. The newest row is never deleted, so that sequences only grow; the token
+# tells a row from that of the same sequence in another past (a database that was restored).
+feed = Table(
+    "feed",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("token", Text, nullable=False),
+    Column("total", BigInteger, nullable=False, comment="how many ids were fed up to here"),
+    Column("workspace_id", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("cohort_id", Text, comment="whose members changed; null: profiles"),
+    Column("deleted", Text, nullable=False, comment="JSON array of profile_ids"),
+    Column("written", Text, nullable=False, comment="JSON array of distinct_ids"),
+)

@@ -6,6 +6,7 @@ took longer than the database did.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +18,10 @@ from sqlalchemy import Connection
 from traitbase.domain.errors import Conflict, Refused
 from traitbase.domain.spaces import Space
 from traitbase.services.ports import (
+    BETWEEN_COPIED_FIELDS,
+    BETWEEN_COPIED_ROWS,
     ChangeRow,
+    CopiedRow,
     DefinitionRow,
     EditedRow,
     IdempotencyRow,
@@ -30,9 +34,11 @@ from traitbase.services.ports import (
 )
 from traitbase.store.database import Database, within_bound
 from traitbase.store.erasing import erase
+from traitbase.store.feeding import Feeding
 from traitbase.store.moving import moves_of
 from traitbase.store.tables import (
     changes,
+    cohort_members,
     definition_revisions,
     idempotency_keys,
     ignored_values,
@@ -105,6 +111,7 @@ class SqlWriteSession:
             return False
         if put_profiles(connection, rows.profiles) != len(rows.profiles):
             return False
+        statements.feeding.feed_group(connection, rows)
         statements.add_changes(connection, rows.changes)
         statements.add_unlinked(connection, rows.unlinked)
         statements.add_ignored_values(connection, rows.ignored_values)
@@ -134,7 +141,8 @@ class SqlWriteSession:
 
 
 _SEEN_A_QUERY = 1_000
-_SEARCH_KEYS = ("name_key", "email_key")
+_COPIED_A_STEP = 500  # of the largest profiles they are 128 MB
+_SEARCH_KEYS = ("name_key", "email_key", "country")
 _WRITTEN_WHOLE = (
     "profile_id",
     "revision",
@@ -151,7 +159,8 @@ _WRITTEN_BY_UPDATES = ("revision", "document", "updated_at_us", "last_change")
 
 def _whole_update(edited: EditedRow) -> tuple[Any, ...]:
     key, values = edited.row[:3], edited.row[3:]
-    return (*values, edited.name_key, edited.email_key, *key, edited.stored_profile_id, edited.stored_revision)
+    sought = (edited.name_key, edited.email_key, edited.country)
+    return (*values, *sought, *key, edited.stored_profile_id, edited.stored_revision)
 
 
 def _are_as_seen(statements: Statements, connection: Connection, rows: Sequence[SeenRow]) -> bool:
@@ -173,12 +182,20 @@ class Statements:
 
     def __init__(self, database: Database) -> None:
         self._dialect = database.engine.dialect
+        self.feeding = Feeding(self._dialect)
         is_named, pass_list = database.any_of(profiles.c.distinct_id)
         key_is_named, _ = database.any_of(idempotency_keys.c.idempotency_key)
         self._pass_list = pass_list
 
         columns = [profiles.c[name] for name in ProfileRow._fields]
         self._find_profiles = self._compile(sa.select(*columns).where(within_bound(profiles), is_named))
+        copied = sa.select(profiles.c.distinct_id, _copied_line().label("line"))
+        copied = copied.where(within_bound(profiles), profiles.c.alias_of.is_(None))
+        self._find_copied = self._compile(_joined(copied.where(is_named)))
+        copied = copied.where(profiles.c.distinct_id > sa.bindparam("after")).order_by(profiles.c.distinct_id)
+        copied = copied.limit(sa.literal_column(f"{_COPIED_A_STEP}")).offset(sa.literal_column("0"))
+        self._read_copied = self._compile(_joined(copied))
+        columns = [profiles.c[name] for name in ProfileRow._fields]
         having = [
             profiles.c.distinct_id > sa.bindparam("after"),
             profiles.c.alias_of.is_(None),
@@ -281,6 +298,13 @@ class Statements:
         mine = [within_bound(kept_aside), kept_aside.c.distinct_id == sa.bindparam("distinct_id")]
         moved = sa.update(kept_aside).values(distinct_id=sa.bindparam("new_distinct_id")).where(*mine, ~is_held)
         self._move_kept_aside = self._compile(moved)
+        mine = [within_bound(cohort_members), cohort_members.c.distinct_id == sa.bindparam("distinct_id")]
+        self._leave_cohorts = self._compile(
+            sa.delete(cohort_members).where(*mine).returning(cohort_members.c.cohort_id)
+        )
+        insert = database.insert(cohort_members).on_conflict_do_nothing()
+        self._join_cohort = self._compile_insert(insert, [column.name for column in cohort_members.columns])
+        self._add_members = _ManyRows(self._join_cohort)
         insert = database.insert(profiles).on_conflict_do_nothing()
         self._insert_edited = self._compile_insert(insert, (*ProfileRow._fields, *_SEARCH_KEYS))
         whole: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in _WRITTEN_WHOLE}
@@ -330,8 +354,20 @@ class Statements:
             return False
         for space, from_id, to_id in moves_of(rows.edited):
             _run(connection, self._move_kept_aside, (to_id, *space, from_id, to_id))
+            self._move_memberships(connection, space, from_id, to_id)
         known = [_whole_update(edited) for edited in rows.edited if edited.stored_revision]
         return _execute_many(connection, self._update_edited, known) == len(known)
+
+    def add_members(self, connection: Connection, rows: Sequence[tuple[str, str, str, str]]) -> int:
+        """Insert members of static cohorts; return how many."""
+        return self._add_members.execute(connection, rows)
+
+    def _move_memberships(self, connection: Connection, space: Space, from_id: str, to_id: str) -> None:
+        """Make another id a member of all static cohorts that one is in, in its place."""
+        left = [row[0] for row in _run(connection, self._leave_cohorts, (*space, from_id)).fetchall()]
+        for cohort_id in left:
+            _run(connection, self._join_cohort, (*space, cohort_id, to_id))
+            self.feeding.feed(connection, space, [from_id, to_id], cohort_id=cohort_id)
 
     def find_change(self, connection: Connection, space: Space, place: str) -> Any:
         """Return the row of the change at that place, or None."""
@@ -367,6 +403,17 @@ class Statements:
         workspace_id, environment, distinct_ids = values
         parameters = (workspace_id, environment, self._pass_list(distinct_ids))
         return _run(connection, self._find_profiles, parameters).fetchall()
+
+    def find_copied(self, connection: Connection, values: tuple[str, str, Sequence[str]]) -> str:
+        """Return those of the profiles that exist as text (see `CopiedRow`)."""
+        workspace_id, environment, distinct_ids = values
+        parameters = (workspace_id, environment, self._pass_list(distinct_ids))
+        return _run(connection, self._find_copied, parameters).fetchone()[0] or ""
+
+    def read_copied(self, connection: Connection, space: Space, after: str) -> tuple[str, str]:
+        """Return some hundred profiles behind an id as text, and the last of their ids. No more: two empty texts."""
+        text, last = _run(connection, self._read_copied, (*space, after)).fetchone()
+        return text or "", last or ""
 
     def find_having(self, connection: Connection, values: tuple[str, str, str, str, int]) -> Any:
         """Return rows of ProfileRow in order: of a space, behind an id, with a text in the document, so many."""
@@ -435,6 +482,22 @@ class Statements:
 
     def _compile_insert(self, statement: Any, names: Iterable[str]) -> str:
         return str(statement.compile(dialect=self._dialect, column_keys=list(names)))
+
+
+def _copied_line() -> sa.ColumnElement[str]:
+    """Return the expression of a profile's line of text (see `CopiedRow`)."""
+    fields = [profiles.c[name] for name in CopiedRow._fields]
+    texts = [sa.func.coalesce(sa.cast(field, sa.Text), sa.literal_column("''", sa.Text)) for field in fields]
+    between = sa.literal_column(f"'{BETWEEN_COPIED_FIELDS}'", sa.Text)
+    return functools.reduce(lambda line, text: line + between + text, texts[1:], texts[0])
+
+
+def _joined(lines: sa.Select[Any]) -> sa.Select[str, Any]:
+    """Return the query of the lines as one text, and of the last distinct_id."""
+    these = lines.subquery()
+    between: Any = sa.literal_column(f"'{BETWEEN_COPIED_ROWS}'")  # so that it is no parameter
+    text = sa.func.aggregate_strings(these.c.line, between)
+    return sa.select(text, sa.func.max(these.c.distinct_id))
 
 
 def _run(connection: Connection, statement: str, values: tuple[Any, ...]) -> Any:
