@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -272,13 +274,80 @@ def test_it_is_written_anew_again_at_once_when_the_log_presses_on_memory(monkeyp
     assert count(engine, "a", "=", 2) == 20
 
 
+def test_it_keeps_up_while_it_is_written_anew(monkeypatch, ingest, open_engine, told):
+    monkeypatch.setattr("traitbase.segments.keeping._WORTH_CATCHING_UP", 5)
+    monkeypatch.setattr("traitbase.segments.keeping._WORTH_REWRITING", 10)
+    may_go_on = threading.Event()
+    began = held_writing_anew(monkeypatch, may_go_on)
+    update(ingest, *((f"u{each}", {"a": 0}) for each in range(20)))
+    engine = open_engine()
+    engine.start()
+    eventually(lambda: engine.state().doing == "ready")
+    for number in range(1, 4):
+        update(ingest, *((f"u{each}", {"a": number}) for each in range(20)))
+        assert count(engine, "a", "=", number) == 20
+        assert began.wait(30)
+    assert "cohorts_rewritten" not in told.events
+    may_go_on.set()
+    eventually(lambda: "cohorts_rewritten" in told.events)
+    assert count(engine, "a", "=", 3) == 20
+
+
+def test_a_copy_that_cannot_be_written_anew_leaves_nothing_and_is_not_tried_again_at_once(
+    monkeypatch, ingest, open_engine, told, tmp_path
+):
+    import duckdb
+
+    monkeypatch.setattr("traitbase.segments.keeping._WORTH_REWRITING", 10)
+    monkeypatch.setattr("traitbase.segments.keeping._LOG_SHARE", 10**9)  # not even if the log presses
+    may_go_on = threading.Event()
+    began = held_writing_anew(monkeypatch, may_go_on, fault=duckdb.IOException("No space left on device"))
+    update(ingest, *((f"u{each}", {"a": 0}) for each in range(20)))
+    engine = open_engine()
+    engine.start()
+    eventually(lambda: engine.state().doing == "ready")
+    update(ingest, *((f"u{each}", {"a": 1}) for each in range(20)))
+    assert (count(engine, "a", "=", 1), began.wait(30)) == (20, True)
+    assert len(list(tmp_path.glob("cohorts.*.duckdb"))) == 2
+    may_go_on.set()
+    eventually(lambda: ("cohorts_failed", {"error": "IOException", "message": ""}) in told)
+    began.clear()
+    assert len(list(tmp_path.glob("cohorts.*.duckdb"))) == 1
+    engine._keeper._keep_up()
+    assert not began.is_set()
+    monkeypatch.setattr(engine._keeper, "_retry_at", 0)
+    eventually(began.is_set)
+    assert count(engine, "a", "=", 1) == 20
+
+
+def held_writing_anew(monkeypatch, may_go_on: threading.Event, fault: Exception | None = None) -> threading.Event:
+    """Hold the writing of a copy to another file until it may go on, and then fail if there is a fault."""
+    began = threading.Event()
+    writing_anew = Copy.writing_anew
+
+    def held(copy: Copy, path: Path) -> Callable[[], None]:
+        write = writing_anew(copy, path)
+
+        def wait() -> None:
+            write()
+            began.set()
+            may_go_on.wait(30)
+            if fault is not None:
+                raise fault
+
+        return wait
+
+    monkeypatch.setattr(Copy, "writing_anew", held)
+    return began
+
+
 def test_in_memory_what_changed_often_is_written_anew_in_its_place(monkeypatch, store, ingest, told):
     monkeypatch.setattr("traitbase.segments.keeping._WORTH_REWRITING", 50)
     with contextlib.closing(ColumnarEngine(store, None, Limits(threads=1), tell=told)) as engine:
         update(ingest, *((f"u{each}", {"a": 0, "b": "x"}) for each in range(20)))
         assert count(engine, "a", "=", 0) == 20
         engine.start()
-        for number in range(1, 50):
+        for number in range(1, 13):
             update(ingest, *((f"u{each}", {"a": number}) for each in range(20)))
             with engine.open_view(LIVE) as view:  # a view that is open goes on seeing what it saw
                 assert view.total() == 20
@@ -287,7 +356,7 @@ def test_in_memory_what_changed_often_is_written_anew_in_its_place(monkeypatch, 
                 assert view.total() == 20
             assert count(engine, "a", "=", number) == 20
         ingest.run([asked(Erase(("u0",)))], wait_seconds=5)
-        assert (count(engine, "a", "=", 49), count(engine, "b", "=", "x")) == (19, 19)
+        assert (count(engine, "a", "=", 12), count(engine, "b", "=", "x")) == (19, 19)
         assert engine.clear_traces() is True
 
 

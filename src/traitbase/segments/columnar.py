@@ -21,8 +21,9 @@ from traitbase.segments.compile import DIALECT, Compiler
 from traitbase.segments.copy import Limits
 from traitbase.segments.files import Files
 from traitbase.segments.insights import Asking
-from traitbase.segments.keeping import Keeper, Opened, Tell
+from traitbase.segments.keeping import Keeper, Opened
 from traitbase.segments.layout import ID
+from traitbase.segments.progress import Tell
 from traitbase.services.cohorts.catalogues import catalogue_of
 from traitbase.services.cohorts.ports import Difference, EngineState, Insight
 from traitbase.services.ports import Snapshot, Store

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -21,9 +21,12 @@ from traitbase.domain.cohorts import CohortKind
 from traitbase.domain.errors import Refused, TraitbaseError
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import Kind
+from traitbase.segments.changes import Changes, read_changes
 from traitbase.segments.copy import Copy, Limits, OutOfColumns, count_copied, gathered
 from traitbase.segments.files import Files
 from traitbase.segments.layout import SpaceTable
+from traitbase.segments.progress import Progress, Tell
+from traitbase.segments.readers import Readers
 from traitbase.services.cohorts.ports import READY, EngineState
 from traitbase.services.ports import DefinitionRow, FeedEnd, Moment, Snapshot, Store
 
@@ -37,10 +40,7 @@ _REST_AFTER_REWRITING = 20  # times as long as it took
 _LOG_SHARE = 4  # of the memory: what changed is held there, about as large as in the log, until it is rewritten
 _AHEAD_ROUNDS = 5
 _AHEAD_ENOUGH = 2_000
-_TOLD_EVERY_SECONDS = 5.0
-
-Tell = Callable[..., object]
-"""Is told what happens: an event's name and its fields."""
+_RETRY_SECONDS = 60.0  # after a copy could not be written anew: with a full disk, say
 
 
 @dataclass(slots=True)
@@ -65,13 +65,15 @@ class Keeper:
         self._tell = tell
         self._lock = threading.Lock()
         self._copy: Copy | None = None
-        self._in_use = _InUse()
-        self._work = _Work(tell)
+        self._readers = Readers()
+        self._work = Progress(tell)
         self._thread: threading.Thread | None = None
+        self._rewriter: threading.Thread | None = None
         self._wake = threading.Event()
         self._ended = False
         self._seen_sequence = -1
-        self._rewrite_next_at = 0.0
+        self._rewrite_next_at = self._retry_at = 0.0
+        self._has_looked_for_files = False
 
     def state(self) -> EngineState:
         """Tell what is being done, and how far it has come."""
@@ -86,11 +88,12 @@ class Keeper:
         """End the work in the background, and close the copy."""
         self._ended = True
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        for thread in (self._thread, self._rewriter):  # the first starts the second, and no more once it has ended
+            if thread is not None:
+                thread.join()
         with self._lock:
             if self._copy is not None:
-                self._in_use.retire(self._copy, self._copy.close)
+                self._readers.retire(self._copy, self._copy.close)
                 self._copy = None
             if self._files is not None:
                 self._files.release()
@@ -129,10 +132,10 @@ class Keeper:
             definitions = snapshot.get_definitions()
             copy, table = self._matched(copy, moment, space, definitions)
             cursor, position = copy.cursor(), copy.position
-            self._in_use.take(copy)
+            self._readers.take(copy)
         finally:
             self._lock.release()
-        stack.callback(self._in_use.give_back, copy)
+        stack.callback(self._readers.give_back, copy)
         stack.callback(cursor.close)
         return Opened(copy, cursor, table, position, snapshot, definitions)
 
@@ -194,9 +197,10 @@ class Keeper:
                 return copy, copy.table_of(space, kinds)  # there is one now, if the space has profiles
 
     def _open_file(self) -> Copy | None:
-        """Open the newest file that is any good, and remove the others."""
-        if self._files is None:
+        """Open the newest file that is any good, and remove the others. Only at first: later ones are our own."""
+        if self._files is None or self._has_looked_for_files:
             return None
+        self._has_looked_for_files = True
         for path in list(self._files.newest_first()):
             try:
                 copy = Copy.open(path, self._limits)
@@ -250,12 +254,12 @@ class Keeper:
     def _catch_up(self, copy: Copy, moment: Moment) -> None:
         self._bring(copy, moment, self._work)
 
-    def _bring(self, copy: Copy, moment: Moment, work: _Work) -> None:
+    def _bring(self, copy: Copy, moment: Moment, work: Progress) -> None:
         """Bring a copy to a moment, up to which the feed goes on from the copy's own."""
         end = moment.feed_end()
         if end.sequence == copy.position.sequence:
             return
-        pending = _read_feed(moment, copy.position.sequence)
+        pending = read_changes(moment, copy.position.sequence)
         with (
             work.doing("catching up", sum(len(each.written) for each in pending.values())),
             copy.moving(end),
@@ -263,7 +267,7 @@ class Keeper:
             for space, changes in pending.items():
                 self._apply(copy, moment.snapshot(space), space, changes, work)
 
-    def _apply(self, copy: Copy, snapshot: Snapshot, space: Space, changes: _Pending, work: _Work) -> None:
+    def _apply(self, copy: Copy, snapshot: Snapshot, space: Space, changes: Changes, work: Progress) -> None:
         table = copy.table_of(space, _kinds(snapshot.get_definitions()))
         if changes.deleted:
             copy.erase(table, changes.deleted)
@@ -300,20 +304,26 @@ class Keeper:
             if copy.path is not None and files is not None:
                 files.remove(copy.path)
 
-        self._in_use.retire(copy, end)
+        self._readers.retire(copy, end)
 
     # --- in the background ---
 
     def _run(self) -> None:
         while not self._ended:
-            try:
+            with self._telling():
                 self._keep_up()
-            except TraitbaseError as error:
-                self._tell("cohorts_postponed", message=error.message)
-            except Exception as error:  # noqa: BLE001  # tried again: nothing is lost with the copy
-                self._tell("cohorts_failed", error=type(error).__name__, message=getattr(error, "message", ""))
             self._wake.wait(_CATCH_UP_SECONDS)
             self._wake.clear()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Tell of what goes wrong, and go on: it is tried again, and nothing is lost with a copy."""
+        try:
+            yield
+        except TraitbaseError as error:
+            self._tell("cohorts_postponed", message=error.message)
+        except Exception as error:  # noqa: BLE001  # said above
+            self._tell("cohorts_failed", error=type(error).__name__, message=getattr(error, "message", ""))
 
     def _keep_up(self) -> None:
         with self._lock, self._store.open_moment() as moment:
@@ -321,28 +331,29 @@ class Keeper:
             is_quiet, self._seen_sequence = end.sequence == self._seen_sequence, end.sequence
             if is_quiet or not self._is_near(moment):
                 self._caught_up(moment)
-            rewriting = self._plan_rewriting()
-        if rewriting is not None:
-            self._rewrite(rewriting)
+            if self._rewriter is None or not self._rewriter.is_alive():
+                self._plan_rewriting()
 
-    def _plan_rewriting(self) -> _Rewriting | None:
-        """Prepare to write the copy anew, if that is worth it."""
+    def _plan_rewriting(self) -> None:
+        """Begin to write the copy anew, if that is worth it: in a thread beside, which takes seconds."""
         copy, files = self._copy, self._files
-        if copy is None:
-            return None
+        if copy is None or time.monotonic() < self._retry_at:
+            return
         presses = copy.log_bytes() >= self._limits.memory_bytes // _LOG_SHARE
         if time.monotonic() < self._rewrite_next_at and not presses:
-            return None
+            return
         is_worn = presses or copy.changed_rows >= max(_WORTH_REWRITING, copy.count_rows() // 5)
         if files is None:
             if is_worn:  # in memory there is no other way, and whoever asks waits for it
                 copy.write_over()
-            return None
+            return
         if not is_worn and not copy.holds_traces:
-            return None
+            return
         path = files.following()
-        self._in_use.take(copy)
-        return _Rewriting(copy, path, copy.writing_anew(path))
+        self._readers.take(copy)
+        rewriting = _Rewriting(copy, files, path, copy.writing_anew(path))
+        self._rewriter = threading.Thread(target=self._rewrite, args=[rewriting], name="cohorts-anew", daemon=True)
+        self._rewriter.start()
 
     def clear_traces(self, *, at_most_rows: int) -> bool:
         """Take what deleted profiles left out of the copy's file; False if the file is left to the background.
@@ -383,23 +394,35 @@ class Keeper:
     def _rewrite(self, rewriting: _Rewriting) -> None:
         """Write the copy anew, without what was deleted, while it goes on being read and changed."""
         began_at = time.monotonic()
-        try:
-            rewriting.write()
-        finally:
-            self._in_use.give_back(rewriting.copy)
-        anew = self._open_anew(rewriting.path)
+        is_done = False
+        with self._telling():
+            try:
+                rewriting.write()
+            except BaseException:
+                rewriting.files.remove(rewriting.path)
+                raise
+            finally:
+                self._readers.give_back(rewriting.copy)
+            self._put_in_place(self._open_anew(rewriting.path), of=rewriting.copy)
+            is_done = True
+        took = time.monotonic() - began_at
+        if is_done:
+            self._rewrite_next_at = time.monotonic() + _REST_AFTER_REWRITING * took
+            self._tell("cohorts_rewritten", seconds=round(took, 3))
+        else:
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+
+    def _put_in_place(self, anew: Copy, *, of: Copy) -> None:
+        """Bring a copy that was written anew to what is now, and use it from then on, unless another took its place."""
         try:
             self._catch_up_ahead(anew)
             with self._lock, self._store.open_moment() as moment:
-                if self._copy is rewriting.copy and moment.holds(anew.position):
+                if self._copy is of and moment.holds(anew.position):
                     self._catch_up(anew, moment)
                     self._replace(anew)
         finally:
-            if self._copy is not anew:  # another came into use, or this one has no room for what came
+            if self._copy is not anew:  # or this one has no room for what came
                 self._retire(anew)
-        took = time.monotonic() - began_at
-        self._rewrite_next_at = time.monotonic() + _REST_AFTER_REWRITING * took
-        self._tell("cohorts_rewritten", seconds=round(took, 3))
 
     def _open_anew(self, path: Path) -> Copy:
         copy = Copy.open(path, self._limits)
@@ -413,7 +436,7 @@ class Keeper:
                 if not moment.holds(copy.position):
                     return
                 behind = moment.feed_end().total - copy.position.total
-                self._bring(copy, moment, _Work(self._tell))
+                self._bring(copy, moment, Progress(self._tell))
             if behind <= _AHEAD_ENOUGH:
                 return
 
@@ -423,96 +446,9 @@ class _Rewriting:
     """A copy that is to be written to a new file, and what does it."""
 
     copy: Copy
+    files: Files
     path: Path
     write: Callable[[], None]
-
-
-@dataclass(slots=True)
-class _Pending:
-    """What the feed says has changed in one space since the copy's moment."""
-
-    written: dict[str, None] = field(default_factory=dict)
-    deleted: list[str] = field(default_factory=list)
-    members: dict[str, dict[str, None]] = field(default_factory=dict)
-    cohorts_gone: list[str] = field(default_factory=list)
-
-
-def _read_feed(moment: Moment, after: int) -> dict[Space, _Pending]:
-    found: dict[Space, _Pending] = {}
-    for row in moment.read_feed(after):
-        pending = found.setdefault(Space(row.workspace_id, row.environment), _Pending())
-        if row.cohort_id is None:
-            pending.written.update(dict.fromkeys(row.written))
-            pending.deleted.extend(row.deleted)
-        elif row.written:
-            pending.members.setdefault(row.cohort_id, {}).update(dict.fromkeys(row.written))
-        else:
-            pending.members.pop(row.cohort_id, None)
-            pending.cohorts_gone.append(row.cohort_id)
-    return found
-
-
-class _InUse:
-    """Who reads which copy: one that was replaced ends with its last reader."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._readers: dict[Copy, int] = {}
-        self._endings: dict[Copy, Callable[[], None]] = {}
-
-    def take(self, copy: Copy) -> None:
-        with self._lock:
-            self._readers[copy] = self._readers.get(copy, 0) + 1
-
-    def give_back(self, copy: Copy) -> None:
-        with self._lock:
-            self._readers[copy] -= 1
-            ending = None if self._readers[copy] else self._endings.pop(copy, None)
-            if not self._readers[copy]:
-                del self._readers[copy]
-        if ending is not None:
-            ending()
-
-    def retire(self, copy: Copy, end: Callable[[], None]) -> None:
-        with self._lock:
-            is_read = copy in self._readers
-            if is_read:
-                self._endings[copy] = end
-        if not is_read:
-            end()
-
-
-class _Work:
-    """What is being done to the copy, for people to see."""
-
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
-        self._began_at = 0.0
-        self._told_at = 0.0
-        self.state = READY
-
-    @contextmanager
-    def doing(self, what: str, of: int) -> Iterator[None]:
-        """Note what is done, to how many profiles; tell of it if it takes longer than a moment."""
-        self._began_at = self._told_at = time.monotonic()
-        self.state = EngineState(what, 0, of)
-        try:
-            yield
-            took = time.monotonic() - self._began_at
-            if what == "building" or took >= _TOLD_EVERY_SECONDS:
-                self._tell("cohorts_ready", after=what, profiles=of, seconds=round(took, 3))
-        finally:
-            self.state = READY
-
-    def add(self, count: int) -> None:
-        """Note that so many more are done."""
-        now = time.monotonic()
-        done, of = self.state.done + count, self.state.of
-        left = (now - self._began_at) * max(of - done, 0) / max(done, 1)
-        self.state = EngineState(self.state.doing, done, of, round(left, 1))
-        if now - self._told_at >= _TOLD_EVERY_SECONDS:
-            self._told_at = now
-            self._tell("cohorts_progress", doing=self.state.doing, done=done, of=of, seconds_left=round(left, 1))
 
 
 def _cannot_be_made(error: duckdb.Error) -> Refused:

@@ -1,0 +1,34 @@
+"""What has changed in the store since a moment, as its feed says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from traitbase.domain.spaces import Space
+from traitbase.services.ports import Moment
+
+
+@dataclass(slots=True)
+class Changes:
+    """What has changed in one space: ids of written profiles, internal ids of deleted ones, static cohorts."""
+
+    written: dict[str, None] = field(default_factory=dict)
+    deleted: list[str] = field(default_factory=list)
+    members: dict[str, dict[str, None]] = field(default_factory=dict)
+    cohorts_gone: list[str] = field(default_factory=list)
+
+
+def read_changes(moment: Moment, after: int) -> dict[Space, Changes]:
+    """Return what has changed in each space, after a sequence and up to a moment."""
+    found: dict[Space, Changes] = {}
+    for row in moment.read_feed(after):
+        pending = found.setdefault(Space(row.workspace_id, row.environment), Changes())
+        if row.cohort_id is None:
+            pending.written.update(dict.fromkeys(row.written))
+            pending.deleted.extend(row.deleted)
+        elif row.written:
+            pending.members.setdefault(row.cohort_id, {}).update(dict.fromkeys(row.written))
+        else:
+            pending.members.pop(row.cohort_id, None)
+            pending.cohorts_gone.append(row.cohort_id)
+    return found
