@@ -10,7 +10,6 @@ import sqlite3
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ _ASKED = 30
 _SCANNED = 3
 _CHANGED = 10_000
 _BATCH = 1_000
-_READY_SECONDS_MAX = 600.0
 _STREAM_BATCHES = 200
 _STREAM_LINES = 4
 _STREAM_SECONDS_A_BATCH = 0.1
@@ -44,7 +42,7 @@ def figures(rounds: Rounds) -> Iterator[Line]:
         wide.fill(data, rounds.rows)
         with processes.traitbase(data, api_key=api_key) as server:
             tell("cohorts: waiting for the copy")
-            seconds, peak_mb = _until_ready(server)
+            seconds, peak_mb = server.until_cohorts_ready()
             yield Line("cohorts", f"copy of {rounds.rows:,} made", "s", [seconds], Target("<=", 60))
             yield Line("cohorts", "memory meanwhile, at most", "MB", [peak_mb], Target("<", 1_500))
             ours = {each.name: _asked(server, each, _ASKED) for each in wide.QUESTIONS}
@@ -215,18 +213,6 @@ def _psql(server: Any, condition: str) -> list[float]:
 
 def _run(execute: Callable[[str], Any], query: str, times: int) -> list[float]:
     return [_timed(lambda: execute(query).fetchall()) for _ in range(times)]
-
-
-def _until_ready(server: Server) -> tuple[float, float]:
-    began = time.monotonic()
-    peak = 0.0
-    while time.monotonic() - began < _READY_SECONDS_MAX:
-        peak = max(peak, server.resident_mb())
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.address.port}/readyz") as answer:
-            if msgspec.json.decode(answer.read())["cohorts"]["state"] == "ready":
-                return time.monotonic() - began + server.ready_seconds, peak
-        time.sleep(0.1)
-    raise Broken("the cohort engine did not become ready")
 
 
 def _asked(server: Server, question: wide.Question, times: int) -> list[float]:

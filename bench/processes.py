@@ -26,6 +26,7 @@ _TRAITBASE = str(Path(sys.executable).with_name("traitbase"))
 _POLL_SECONDS = 0.005
 _READY_SECONDS_MAX = 120.0
 _STOP_SECONDS_MAX = 40.0
+_COHORTS_READY_SECONDS_MAX = 600.0
 _LOAD_SECONDS_MAX = 600.0
 _PORT = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
@@ -51,6 +52,21 @@ class Server:
     def resident_mb(self) -> float:
         """Return the memory it holds now (RSS), in MB."""
         return resident_mb(self.pid)
+
+    def until_cohorts_ready(self) -> tuple[float, float]:
+        """Wait for the copy of the profiles; return how long that took from the start (s) and the memory (MB) at most.
+
+        Raises Broken if it takes too long.
+        """
+        began = time.monotonic()
+        peak = 0.0
+        while time.monotonic() - began < _COHORTS_READY_SECONDS_MAX:
+            peak = max(peak, self.resident_mb())
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.address.port}/readyz") as answer:
+                if msgspec.json.decode(answer.read())["cohorts"]["state"] == "ready":
+                    return time.monotonic() - began + self.ready_seconds, peak
+            time.sleep(0.1)
+        raise Broken("the cohort engine did not become ready")
 
 
 @contextlib.contextmanager
