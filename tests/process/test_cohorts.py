@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +88,39 @@ def test_a_negative_rule_matches_nobody_wrongly_at_a_cold_start(data, cast, dama
         for _ in range(3):
             assert count(client, rule("plan", "!=", "pro")) == 300
             assert count(client, rule("plan", "=", "pro")) == 600
+
+
+def test_making_the_copy_is_told_to_operators_and_what_is_asked_waits_for_it(data, cast):
+    with serving(data) as server:
+        client = server.client(cast.ada, "north")
+        for start in range(0, 30_000, 1_000):
+            items = [
+                {"distinct_id": f"u{number}", "action": {"$set": {"n": number, "even": number % 2 == 0}}}
+                for number in range(start, start + 1_000)
+            ]
+            assert client.post("batch", {"batch": items}).status == 202
+    for file in data.glob("cohorts.*.duckdb*"):
+        file.unlink()
+    seen, answered = [], []
+    with serving(data) as server:
+        client, operator = server.client(cast.ada, "north"), server.client(None, "north")
+        asking = threading.Thread(target=lambda: answered.append(count(client, rule("even", "=", True))))
+        asking.start()
+        deadline = time.monotonic() + 60
+        while not seen or seen[-1] != {"state": "ready"}:
+            answer = operator.call("GET", "/readyz")
+            assert (answer.status, time.monotonic() < deadline) == (200, True), seen
+            seen.append(answer.json["cohorts"])
+        asking.join(60)
+    building = [each for each in seen if each["state"] == "building"]
+    assert {each["of"] for each in building} == {30_000}, seen
+    done = [each["profiles"] for each in building]
+    assert done == sorted(done), "it goes back"
+    assert len(set(done)) > 1, "it does not move"
+    assert all(each["seconds_left"] is None or each["seconds_left"] >= 0 for each in building)
+    assert answered == [15_000]
+    told = [json.loads(line) for line in Path(server.log.name).read_text().splitlines() if "cohorts_ready" in line]
+    assert (told[-1]["after"], told[-1]["profiles"]) == ("building", 30_000)
 
 
 def test_a_killed_server_counts_right_when_it_is_back(data, cast):

@@ -184,7 +184,8 @@ def test_it_gets_ready_and_keeps_up_without_being_asked(ingest, open_engine, tol
     assert (count(engine, "a", "=", 2), told.events) == (1, ["cohorts_ready"])
 
 
-def test_while_it_is_made_it_says_how_far_it_is_and_answers_nothing_wrong(monkeypatch, ingest, open_engine):
+def test_while_it_is_made_it_says_how_far_it_is_and_answers_nothing_wrong(monkeypatch, ingest, open_engine, told):
+    monkeypatch.setattr("traitbase.segments.progress._TOLD_EVERY_SECONDS", 0)
     update(ingest, *((f"u{number}", {"a": 1}) for number in range(5_000)))
     may_go_on, filling = threading.Event(), threading.Event()
     monkeypatch.setattr("traitbase.segments.keeping._PATIENCE_SECONDS", 0.2)
@@ -201,6 +202,8 @@ def test_while_it_is_made_it_says_how_far_it_is_and_answers_nothing_wrong(monkey
     assert filling.wait(30)
     state = engine.state()
     assert (state.doing, state.done, state.of) == ("building", 5_000, 5_000)
+    progress = [fields for event, fields in told if event == "cohorts_progress"]
+    assert progress[-1] == {"doing": "building", "done": 5_000, "of": 5_000, "seconds_left": 0.0}
     with pytest.raises(Refused) as refused:
         count(engine, "a", "=", 1)
     assert refused.value.code == "cohorts_not_ready"
