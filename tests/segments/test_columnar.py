@@ -116,6 +116,23 @@ def test_a_property_that_was_only_declared_has_no_values(store, ingest, open_eng
     assert (count(engine, "later", "notNull"), count(engine, "later", "null")) == (0, 1)
 
 
+def test_the_total_is_that_of_the_moment(ingest, open_engine):
+    engine = open_engine()
+
+    def total() -> int:
+        with engine.open_view(LIVE) as view:
+            return view.total()
+
+    update(ingest, ("u", {"a": 1}))
+    with engine.open_view(LIVE) as before:
+        assert (before.total(), total()) == (1, 1)
+        update(ingest, ("v", {"a": 1}), ("w", {"a": 1}))
+        assert (total(), before.total()) == (3, 1)
+        assert total() == 3
+        ingest.run([asked(Erase(("v",)))], wait_seconds=5)
+        assert (total(), before.total()) == (2, 1)
+
+
 # --- limits ---
 
 
