@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -88,6 +89,28 @@ def test_a_negative_rule_matches_nobody_wrongly_at_a_cold_start(data, cast, dama
         for _ in range(3):
             assert count(client, rule("plan", "!=", "pro")) == 300
             assert count(client, rule("plan", "=", "pro")) == 600
+
+
+@pytest.mark.parametrize("written_since", [0, 1, 3])
+def test_a_restored_backup_is_counted_and_not_what_came_after_it(data, cast, tmp_path, written_since):
+    """The copy is of a past that is gone, also if as much was written since as had been then."""
+    with serving(data) as server:
+        client = server.client(cast.ada, "north")
+        set_(client, "before", n=1)
+        assert count(client, rule("n", "=", 1)) == 1
+    shutil.copy(data / "traitbase.db", tmp_path / "backup")
+    with serving(data) as server:
+        client = server.client(cast.ada, "north")
+        for number in range(3):
+            set_(client, f"lost {number}", n=1)
+        assert count(client, rule("n", "=", 1)) == 4
+    shutil.copy(tmp_path / "backup", data / "traitbase.db")
+    with serving(data) as server:
+        client = server.client(cast.ada, "north")
+        for number in range(written_since):
+            set_(client, f"after {number}", n=1)
+        assert count(client, rule("n", "=", 1)) == 1 + written_since
+        assert count(client, rule("$distinct_id", "beginsWith", "lost")) == 0
 
 
 def test_making_the_copy_is_told_to_operators_and_what_is_asked_waits_for_it(data, cast):
