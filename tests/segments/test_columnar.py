@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -20,7 +18,7 @@ from traitbase.domain.errors import Refused
 from traitbase.domain.rules.resolving import resolve
 from traitbase.domain.rules.tree import parse_tree
 from traitbase.segments.columnar import ColumnarEngine
-from traitbase.segments.copy import Copy, Limits, count_copied, gathered
+from traitbase.segments.copy import Copy, Limits, WritingAnew, count_copied, gathered
 from traitbase.segments.layout import SpaceTable
 
 
@@ -343,22 +341,35 @@ def test_a_copy_that_cannot_be_written_anew_leaves_nothing_and_is_not_tried_agai
 def held_writing_anew(monkeypatch, may_go_on: threading.Event, fault: Exception | None = None) -> threading.Event:
     """Hold the writing of a copy to another file until it may go on, and then fail if there is a fault."""
     began = threading.Event()
-    writing_anew = Copy.writing_anew
+    write = WritingAnew.write
 
-    def held(copy: Copy, path: Path) -> Callable[[], None]:
-        write = writing_anew(copy, path)
+    def held(writing: WritingAnew) -> None:
+        write(writing)
+        began.set()
+        may_go_on.wait(30)
+        if fault is not None:
+            raise fault
 
-        def wait() -> None:
-            write()
-            began.set()
-            may_go_on.wait(30)
-            if fault is not None:
-                raise fault
-
-        return wait
-
-    monkeypatch.setattr(Copy, "writing_anew", held)
+    monkeypatch.setattr(WritingAnew, "write", held)
     return began
+
+
+def test_what_is_being_written_anew_is_given_up_when_the_server_stops(monkeypatch, ingest, open_engine, told, tmp_path):
+    monkeypatch.setattr("traitbase.segments.keeping._WORTH_REWRITING", 1)
+    update(ingest, ("u", {"a": 1}))
+    engine = open_engine()
+    assert count(engine, "a", "=", 1) == 1
+    many = "CREATE TABLE p99 AS SELECT i::VARCHAR || 'and more' AS t FROM range(10000000) AS r(i)"
+    engine._keeper._copy._connection.execute(many)
+    update(ingest, ("u", {"a": 2}))
+    assert count(engine, "a", "=", 2) == 1
+    engine.start()
+    eventually(lambda: len(list(tmp_path.glob("cohorts.*.duckdb"))) == 2)
+    engine.close()
+    assert ("cohorts_postponed", {"message": "the server is stopping"}) in told
+    assert "cohorts_rewritten" not in told.events
+    assert len(list(tmp_path.glob("cohorts.*.duckdb"))) == 1
+    assert count(open_engine(), "a", "=", 2) == 1
 
 
 def test_in_memory_what_changed_often_is_written_anew_in_its_place(monkeypatch, store, ingest, told):

@@ -11,7 +11,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,31 +92,9 @@ class Copy:
         cursor.execute("SELECT sequence FROM meta").fetchall()  # the moment is that of the first query
         return cursor
 
-    def writing_anew(self, path: Path) -> Callable[[], None]:
-        """Return a function that writes the copy to a new file, without what was deleted.
-
-        As it is when the function is called, which another thread may do while this copy goes on being changed.
-        """
-        cursor = self._connection.cursor()
-        name = f"anew_{path.name.split('.')[1]}"
-
-        def write() -> None:
-            own = cursor.execute("SELECT current_database()").fetchall()[0][0]
-            cursor.execute(f"ATTACH {_quoted(str(path))} AS {name}")
-            try:
-                cursor.execute("BEGIN")
-                for (table,) in cursor.execute(_OWN_TABLES).fetchall():
-                    cursor.execute(f'CREATE TABLE {name}.{table} AS FROM "{own}".{table}')
-                cursor.execute(f"UPDATE {name}.meta SET traces = false")
-                cursor.execute("COMMIT")
-            except BaseException:
-                cursor.execute("ROLLBACK")
-                raise
-            finally:
-                cursor.execute(f"DETACH {name}")
-                cursor.close()
-
-        return write
+    def writing_anew(self, path: Path) -> WritingAnew:
+        """Prepare to write the copy to a new file, without what was deleted."""
+        return WritingAnew(self._connection.cursor(), path)
 
     def write_over(self) -> None:
         """Write the tables anew within the copy: what was deleted takes memory until then."""
@@ -345,6 +323,40 @@ class Copy:
         self._connection.execute(
             "INSERT INTO properties VALUES (?, ?, ?, ?)", [table.number, name, column.kind.value, column.position]
         )
+
+
+class WritingAnew:
+    """Writes a copy to a new file, as it is when that begins.
+
+    Another thread may do so, while the copy goes on being read and changed.
+    """
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, path: Path) -> None:
+        self.path = path
+        self._cursor = cursor
+
+    def write(self) -> None:
+        """Write all of it. Raises duckdb.Error: InterruptException if it was stopped."""
+        cursor, name = self._cursor, f"anew_{self.path.name.split('.')[1]}"
+        own = cursor.execute("SELECT current_database()").fetchall()[0][0]
+        cursor.execute(f"ATTACH {_quoted(str(self.path))} AS {name}")
+        try:
+            cursor.execute("BEGIN")
+            for (table,) in cursor.execute(_OWN_TABLES).fetchall():
+                cursor.execute(f'CREATE TABLE {name}.{table} AS FROM "{own}".{table}')
+            cursor.execute(f"UPDATE {name}.meta SET traces = false")
+            cursor.execute("COMMIT")
+        except BaseException:
+            cursor.execute("ROLLBACK")
+            raise
+        finally:
+            cursor.execute(f"DETACH {name}")
+            cursor.close()
+
+    def stop(self) -> None:
+        """Have what is being written given up; for another thread."""
+        with suppress(duckdb.Error):  # it has ended in this moment
+            self._cursor.interrupt()
 
 
 def count_copied(profiles: str) -> int:

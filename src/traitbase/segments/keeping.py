@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from traitbase.domain.errors import Refused, TraitbaseError
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import Kind
 from traitbase.segments.changes import Changes, read_changes
-from traitbase.segments.copy import Copy, Limits, OutOfColumns, count_copied, gathered
+from traitbase.segments.copy import Copy, Limits, OutOfColumns, WritingAnew, count_copied, gathered
 from traitbase.segments.files import Files
 from traitbase.segments.layout import SpaceTable
 from traitbase.segments.progress import Progress, Tell
@@ -69,6 +69,7 @@ class Keeper:
         self._work = Progress(tell)
         self._thread: threading.Thread | None = None
         self._rewriter: threading.Thread | None = None
+        self._writing: WritingAnew | None = None
         self._wake = threading.Event()
         self._ended = False
         self._seen_sequence = -1
@@ -88,9 +89,12 @@ class Keeper:
         """End the work in the background, and close the copy."""
         self._ended = True
         self._wake.set()
-        for thread in (self._thread, self._rewriter):  # the first starts the second, and no more once it has ended
-            if thread is not None:
-                thread.join()
+        if self._thread is not None:
+            self._thread.join()
+        if self._rewriter is not None:
+            while self._rewriter.is_alive():
+                self._stop_writing()
+                self._rewriter.join(_POLL_SECONDS)
         with self._lock:
             if self._copy is not None:
                 self._readers.retire(self._copy, self._copy.close)
@@ -243,7 +247,7 @@ class Keeper:
         with copy.filling(table) as put:
             for profiles in gathered(snapshot.read_copied()):
                 if self._ended:
-                    raise Refused("the server is stopping", code="cohorts_not_ready")
+                    raise _stopping()
                 put(profiles)
                 self._work.add(count_copied(profiles))
         for cohort in snapshot.list_cohorts():
@@ -351,8 +355,9 @@ class Keeper:
             return
         path = files.following()
         self._readers.take(copy)
-        rewriting = _Rewriting(copy, files, path, copy.writing_anew(path))
-        self._rewriter = threading.Thread(target=self._rewrite, args=[rewriting], name="cohorts-anew", daemon=True)
+        self._writing = copy.writing_anew(path)
+        arguments = [copy, files, self._writing]
+        self._rewriter = threading.Thread(target=self._rewrite, args=arguments, name="cohorts-anew", daemon=True)
         self._rewriter.start()
 
     def clear_traces(self, *, at_most_rows: int) -> bool:
@@ -388,22 +393,25 @@ class Keeper:
     def _replace_at_once(self, copy: Copy) -> None:
         assert self._files is not None
         path = self._files.following()
-        copy.writing_anew(path)()
+        copy.writing_anew(path).write()
         self._replace(self._open_anew(path))
 
-    def _rewrite(self, rewriting: _Rewriting) -> None:
+    def _rewrite(self, copy: Copy, files: Files, writing: WritingAnew) -> None:
         """Write the copy anew, without what was deleted, while it goes on being read and changed."""
         began_at = time.monotonic()
         is_done = False
         with self._telling():
             try:
-                rewriting.write()
-            except BaseException:
-                rewriting.files.remove(rewriting.path)
+                writing.write()
+            except BaseException as error:
+                files.remove(writing.path)
+                if self._ended:
+                    raise _stopping() from error
                 raise
             finally:
-                self._readers.give_back(rewriting.copy)
-            self._put_in_place(self._open_anew(rewriting.path), of=rewriting.copy)
+                self._writing = None
+                self._readers.give_back(copy)
+            self._put_in_place(self._open_anew(writing.path), of=copy)
             is_done = True
         took = time.monotonic() - began_at
         if is_done:
@@ -424,6 +432,12 @@ class Keeper:
             if self._copy is not anew:  # or this one has no room for what came
                 self._retire(anew)
 
+    def _stop_writing(self) -> None:
+        """Give up what is being written anew: it is begun again when it is worth it."""
+        writing = self._writing
+        if writing is not None:
+            writing.stop()
+
     def _open_anew(self, path: Path) -> Copy:
         copy = Copy.open(path, self._limits)
         assert copy is not None, "it is as the one it was made of"
@@ -441,14 +455,8 @@ class Keeper:
                 return
 
 
-@dataclass(frozen=True, slots=True)
-class _Rewriting:
-    """A copy that is to be written to a new file, and what does it."""
-
-    copy: Copy
-    files: Files
-    path: Path
-    write: Callable[[], None]
+def _stopping() -> Refused:
+    return Refused("the server is stopping", code="cohorts_not_ready")
 
 
 def _cannot_be_made(error: duckdb.Error) -> Refused:
