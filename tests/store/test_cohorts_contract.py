@@ -276,7 +276,7 @@ def test_a_moment_does_not_see_what_comes_later(store, session):
         snapshot = moment.snapshot(LIVE)
         assert moment.feed_end().sequence == 1
         assert [row.document for row in snapshot.find_profiles(["a", "b"])] == ['{"n":1}']
-        assert [line.split("\x1f")[0] for text in snapshot.read_copied() for line in text.split("\n")] == ["a"]
+        assert [line.split(b"\x1f")[0] for text in snapshot.read_copied() for line in text.split(b"\n")] == [b"a"]
         assert snapshot.members_among("id of Pros", ["a"]) == []
         assert snapshot.get_workspace().timezone == "Europe/Berlin"
 
@@ -289,7 +289,7 @@ def test_a_profile_is_copied_with_its_country_and_without_its_aliases(store, ses
     copied = copied_text([CopiedRow("a", "profile of a", 100, 200, "IN", '{"n":1}', attributes)])
     with store.open_snapshot(LIVE) as snapshot:
         assert snapshot.find_copied(["a", "alias", "nobody"]) == copied
-        assert snapshot.find_copied(["nobody"]) == ""
+        assert snapshot.find_copied(["nobody"]) == b""
         assert list(snapshot.read_copied()) == [copied]
 
 
@@ -297,11 +297,11 @@ def test_profiles_are_copied_in_steps(store, session):
     names = sorted(f"u{number}" for number in range(4_001))
     write(session, *(profile(name) for name in names))
     with store.open_snapshot(LIVE) as snapshot:
-        copied = "\n".join(snapshot.read_copied()).split("\n")
-        assert [line.split("\x1f")[0] for line in copied] == names
+        copied = b"\n".join(snapshot.read_copied()).split(b"\n")
+        assert [line.split(b"\x1f")[0].decode() for line in copied] == names
         assert copied == copied_text(
             CopiedRow(name, f"profile of {name}", 100, 200, None, '{"n":1}', None) for name in names
-        ).split("\n")
+        ).split(b"\n")
 
 
 def test_members_are_read_in_order(store, session):

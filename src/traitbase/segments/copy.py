@@ -25,7 +25,8 @@ from traitbase.segments.loading import MACROS, columns_of, insertion, readable
 from traitbase.services.ports import BETWEEN_COPIED_ROWS, FeedEnd
 
 _MEMBERS_A_STEP = 50_000
-_TEXT_WORTH_A_STATEMENT = 3_000_000  # some 4,000 profiles of thirty properties
+_TEXT_WORTH_A_STATEMENT = 3_000_000  # bytes: some 4,000 profiles of thirty properties
+_TEXT_TO_BEGIN_WITH = 1_000_000  # the engine has nothing to do while the first is read
 _WAITING_MAX = 3  # texts that are read and not taken in yet
 _NO_CHECKPOINTS = "1TB"  # they hold everybody up for seconds: a copy is made anew beside the one in use instead
 
@@ -156,7 +157,7 @@ class Copy:
             self.delete(table, ids)
         self.holds_traces = True
 
-    def insert(self, table: SpaceTable, lines: str) -> None:
+    def insert(self, table: SpaceTable, lines: bytes) -> None:
         """Put in profiles that are not there, as `readable` has made them."""
         if lines:
             statement, parameters = insertion(table)
@@ -164,7 +165,7 @@ class Copy:
             self.changed_rows += count_copied(lines)
 
     @contextmanager
-    def replacing(self, table: SpaceTable, distinct_ids: Sequence[str]) -> Iterator[Callable[[str], None]]:
+    def replacing(self, table: SpaceTable, distinct_ids: Sequence[str]) -> Iterator[Callable[[bytes], None]]:
         """Take out the rows of these ids, and give a function that puts in what they are now, some thousand at a time.
 
         In a thread of its own, so that the caller reads the next profiles while the engine takes these in.
@@ -172,7 +173,7 @@ class Copy:
         with ThreadPoolExecutor(1) as pool:
             pending = deque([pool.submit(self.delete, table, distinct_ids)])
 
-            def put(profiles: str) -> None:
+            def put(profiles: bytes) -> None:
                 pending.append(pool.submit(self.insert, table, readable(profiles)))
                 if len(pending) > _WAITING_MAX:
                     pending.popleft().result()
@@ -182,7 +183,7 @@ class Copy:
                 each.result()
 
     @contextmanager
-    def filling(self, table: SpaceTable) -> Iterator[Callable[[str], None]]:
+    def filling(self, table: SpaceTable) -> Iterator[Callable[[bytes], None]]:
         """Give a function that puts in profiles that are not there, some at a time, with all the threads there may be.
 
         Not in the transaction of `moving`: for a copy that is not in use yet. Large transactions go straight to the
@@ -192,7 +193,7 @@ class Copy:
         mine = threading.local()
         cursors: list[duckdb.DuckDBPyConnection] = []
 
-        def fill(profiles: str) -> None:
+        def fill(profiles: bytes) -> None:
             if not hasattr(mine, "cursor"):
                 mine.cursor = self._connection.cursor()
                 mine.cursor.execute("BEGIN")
@@ -202,7 +203,7 @@ class Copy:
         pending: deque[Future[None]] = deque()
         with ThreadPoolExecutor(self._threads) as pool:
 
-            def put(profiles: str) -> None:
+            def put(profiles: bytes) -> None:
                 pending.append(pool.submit(fill, profiles))
                 if len(pending) > 2 * self._threads:
                     pending.popleft().result()
@@ -359,20 +360,21 @@ class WritingAnew:
             self._cursor.interrupt()
 
 
-def count_copied(profiles: str) -> int:
+def count_copied(profiles: bytes) -> int:
     """Return how many profiles a text is of."""
     return profiles.count(BETWEEN_COPIED_ROWS) + 1 if profiles else 0
 
 
-def gathered(texts: Iterable[str]) -> Iterator[str]:
+def gathered(texts: Iterable[bytes]) -> Iterator[bytes]:
     """Join texts of profiles to larger ones: the engine takes 20 ms to plan a statement, however little goes in."""
-    waiting: list[str] = []
+    waiting: list[bytes] = []
+    enough = _TEXT_TO_BEGIN_WITH
     for text in texts:
         if text:
             waiting.append(text)
-        if sum(map(len, waiting)) >= _TEXT_WORTH_A_STATEMENT:
+        if sum(map(len, waiting)) >= enough:
             yield BETWEEN_COPIED_ROWS.join(waiting)
-            waiting = []
+            waiting, enough = [], _TEXT_WORTH_A_STATEMENT
     if waiting:
         yield BETWEEN_COPIED_ROWS.join(waiting)
 

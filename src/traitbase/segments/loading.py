@@ -20,7 +20,7 @@ from traitbase.domain.destinations import TOKEN_CHANNELS
 from traitbase.domain.rules.fields import CHANNEL_OF, Field
 from traitbase.domain.values import Kind
 from traitbase.segments.layout import DOCUMENT, FIELD_COLUMNS, KEY, NUMBER_TYPE, PROFILE_ID, SpaceTable
-from traitbase.services.ports import BETWEEN_COPIED_FIELDS, CopiedRow
+from traitbase.services.ports import BETWEEN_COPIED_FIELDS, BETWEEN_COPIED_ROWS, CopiedRow
 
 _EXACT_DIGITS = 15
 
@@ -102,7 +102,7 @@ def insertion(table: SpaceTable) -> tuple[str, dict[str, Any]]:
     # Every name in it is the copy's own: no part comes from outside.
     statement = f"""INSERT INTO {table.profiles} ({", ".join(values)}) SELECT {", ".join(values.values())}
         FROM (SELECT *, {", ".join(converted)} FROM (SELECT f, {", ".join(read)}
-        FROM (SELECT string_split(unnest(string_split($lines, chr(10))), chr(31)) AS f)))"""
+        FROM (SELECT string_split(unnest(string_split(decode($lines), chr(10))), chr(31)) AS f)))"""
     return statement, parameters
 
 
@@ -170,21 +170,36 @@ _ATTRIBUTES_STRUCTURE = json.dumps(
 )
 
 
-def readable(copied: str) -> str:
+def readable(copied: bytes) -> bytes:
     """Return profiles, as they are copied, as text that the engine reads exactly."""
-    fields = copied.split(BETWEEN_COPIED_FIELDS)  # the last of a row and the first of the next in one
-    documents = fields[_DOCUMENT_AT :: len(CopiedRow._fields) - 1]
-    # As bytes: of a text with a letter beyond ASCII, each character would be looked up by itself.
-    if _MANY_DIGITS not in " ".join(documents).encode().translate(_DIGITS_AS_ZEROS):
+    if not _has_long_numbers(copied):
         return copied
-    fields[_DOCUMENT_AT :: len(CopiedRow._fields) - 1] = map(exact, documents)
+    fields = copied.split(BETWEEN_COPIED_FIELDS)  # the last of a row and the first of the next in one
+    documents = slice(_DOCUMENT_AT, None, len(CopiedRow._fields) - 1)
+    fields[documents] = map(exact, fields[documents])
     return BETWEEN_COPIED_FIELDS.join(fields)
+
+
+def _has_long_numbers(copied: bytes) -> bool:
+    """Tell whether a document may have a number that the engine does not read exactly.
+
+    All of the text is searched, and what is found is looked at: to cut the documents out first takes longer.
+    """
+    digits = copied.translate(_DIGITS_AS_ZEROS)
+    at = digits.find(_MANY_DIGITS)
+    while at >= 0:
+        row_at = copied.rfind(BETWEEN_COPIED_ROWS, 0, at) + 1
+        if copied.count(BETWEEN_COPIED_FIELDS, row_at, at) == _DOCUMENT_AT:
+            return True
+        field_end = copied.find(BETWEEN_COPIED_FIELDS, at)
+        at = -1 if field_end < 0 else digits.find(_MANY_DIGITS, field_end)
+    return False
 
 
 _DOCUMENT_AT = CopiedRow._fields.index("document")
 _DIGITS_AS_ZEROS = bytes.maketrans(b"0123456789.", b"0" * 11)
 _MANY_DIGITS = b"0" * (_EXACT_DIGITS + 2)  # and the point
-_LONG_NUMBER = re.compile(r"[0-9][0-9.]{16}")
+_LONG_NUMBER = re.compile(rb"[0-9][0-9.]{16}")
 
 
 class _Literal(str):  # noqa: SLOT000  # a text that is told apart from other texts by its class
@@ -195,11 +210,11 @@ _decode = msgspec.json.Decoder(dict[str, Any], float_hook=_Literal).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def exact(document: str) -> str:
+def exact(document: bytes) -> bytes:
     """Return a document with its numbers that have a fraction as texts, and within lists as arrays of one text."""
     if _LONG_NUMBER.search(document) is None:
         return document
-    return _encode({name: _exact(value) for name, value in _decode(document).items()}).decode()
+    return _encode({name: _exact(value) for name, value in _decode(document).items()})
 
 
 def _exact(value: Any) -> Any:

@@ -383,13 +383,13 @@ class CopiedRow(NamedTuple):
     attributes: str | None
 
 
-BETWEEN_COPIED_FIELDS = "\x1f"
-BETWEEN_COPIED_ROWS = "\n"
+BETWEEN_COPIED_FIELDS = b"\x1f"
+BETWEEN_COPIED_ROWS = b"\n"
 
 
-def copied_text(rows: Iterable[CopiedRow]) -> str:
+def copied_text(rows: Iterable[CopiedRow]) -> bytes:
     """Return profiles as the text that is copied."""
-    lines = [BETWEEN_COPIED_FIELDS.join(["" if each is None else str(each) for each in row]) for row in rows]
+    lines = [BETWEEN_COPIED_FIELDS.join([b"" if each is None else str(each).encode() for each in row]) for row in rows]
     return BETWEEN_COPIED_ROWS.join(lines)
 
 
@@ -411,10 +411,10 @@ class Snapshot(Protocol):
     def find_profiles(self, distinct_ids: Sequence[str]) -> list[ProfileRow]:
         """Return those of the profiles (and aliases) that exist, in any order."""
 
-    def find_copied(self, distinct_ids: Sequence[str]) -> str:
+    def find_copied(self, distinct_ids: Sequence[str]) -> bytes:
         """Return those of the profiles (no aliases) that exist, in any order, as text (see `CopiedRow`)."""
 
-    def read_copied(self) -> Iterator[str]:
+    def read_copied(self) -> Iterator[bytes]:
         """Yield the profiles (no aliases) in order of distinct_id, some hundred at a time, as text."""
 
     def list_cohorts(self) -> list[CohortRow]:

@@ -51,6 +51,9 @@ class Database(Protocol):
     def contains(self, column: sa.Column[Any], text: Any) -> sa.ColumnElement[bool]:
         """Return the condition that a text (or what is bound as one) is somewhere in the column, to the letter."""
 
+    def as_utf8(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[bytes]:
+        """Return a text as its bytes in UTF-8, so that the driver makes no string of it."""
+
     def tidy(self) -> None:
         """Do the database's own housekeeping."""
 

@@ -263,10 +263,10 @@ class MemorySnapshot:
         found = (self._held.profiles.get((*self._space, each)) for each in dict.fromkeys(distinct_ids))
         return [row for row in found if row is not None]
 
-    def find_copied(self, distinct_ids: Sequence[str]) -> str:
+    def find_copied(self, distinct_ids: Sequence[str]) -> bytes:
         return copied_text(_copied(row) for row in self.find_profiles(distinct_ids) if row.alias_of is None)
 
-    def read_copied(self) -> Iterator[str]:
+    def read_copied(self) -> Iterator[bytes]:
         if mine := self._profiles():
             yield copied_text(map(_copied, mine))
 

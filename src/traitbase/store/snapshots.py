@@ -73,11 +73,11 @@ class SqlSnapshot:
         rows = self._statements.find_profiles(self._connection, (*self._space, distinct_ids))
         return list(map(ProfileRow._make, rows))
 
-    def find_copied(self, distinct_ids: Sequence[str]) -> str:
+    def find_copied(self, distinct_ids: Sequence[str]) -> bytes:
         """Return those of the profiles (no aliases) that exist, in any order, as text."""
         return self._statements.find_copied(self._connection, (*self._space, distinct_ids))
 
-    def read_copied(self) -> Iterator[str]:
+    def read_copied(self) -> Iterator[bytes]:
         """Yield the profiles (no aliases) in order of distinct_id, some hundred at a time, as text."""
         after = ""
         while True:

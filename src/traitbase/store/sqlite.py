@@ -229,6 +229,10 @@ class SqliteDatabase:
         """Return the condition that a text is somewhere in the column, to the letter (LIKE forgives case)."""
         return sa.func.instr(column, text) > sa.literal_column("0")
 
+    def as_utf8(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[bytes]:
+        """Return a text as its bytes, which are UTF-8 in our files."""
+        return sa.cast(text, sa.LargeBinary)
+
     def tidy(self) -> None:
         """Copy what the log holds into the database file, if it has grown long.
 

@@ -191,10 +191,10 @@ class Statements:
         self._find_profiles = self._compile(sa.select(*columns).where(within_bound(profiles), is_named))
         copied = sa.select(profiles.c.distinct_id, _copied_line().label("line"))
         copied = copied.where(within_bound(profiles), profiles.c.alias_of.is_(None))
-        self._find_copied = self._compile(_joined(copied.where(is_named)))
+        self._find_copied = self._compile(_joined(copied.where(is_named), database))
         copied = copied.where(profiles.c.distinct_id > sa.bindparam("after")).order_by(profiles.c.distinct_id)
         copied = copied.limit(sa.literal_column(f"{_COPIED_A_STEP}")).offset(sa.literal_column("0"))
-        self._read_copied = self._compile(_joined(copied))
+        self._read_copied = self._compile(_joined(copied, database))
         columns = [profiles.c[name] for name in ProfileRow._fields]
         having = [
             profiles.c.distinct_id > sa.bindparam("after"),
@@ -404,16 +404,16 @@ class Statements:
         parameters = (workspace_id, environment, self._pass_list(distinct_ids))
         return _run(connection, self._find_profiles, parameters).fetchall()
 
-    def find_copied(self, connection: Connection, values: tuple[str, str, Sequence[str]]) -> str:
+    def find_copied(self, connection: Connection, values: tuple[str, str, Sequence[str]]) -> bytes:
         """Return those of the profiles that exist as text (see `CopiedRow`)."""
         workspace_id, environment, distinct_ids = values
         parameters = (workspace_id, environment, self._pass_list(distinct_ids))
-        return _run(connection, self._find_copied, parameters).fetchone()[0] or ""
+        return _run(connection, self._find_copied, parameters).fetchone()[0] or b""
 
-    def read_copied(self, connection: Connection, space: Space, after: str) -> tuple[str, str]:
+    def read_copied(self, connection: Connection, space: Space, after: str) -> tuple[bytes, str]:
         """Return some hundred profiles behind an id as text, and the last of their ids. No more: two empty texts."""
         text, last = _run(connection, self._read_copied, (*space, after)).fetchone()
-        return text or "", last or ""
+        return text or b"", last or ""
 
     def find_having(self, connection: Connection, values: tuple[str, str, str, str, int]) -> Any:
         """Return rows of ProfileRow in order: of a space, behind an id, with a text in the document, so many."""
@@ -488,16 +488,16 @@ def _copied_line() -> sa.ColumnElement[str]:
     """Return the expression of a profile's line of text (see `CopiedRow`)."""
     fields = [profiles.c[name] for name in CopiedRow._fields]
     texts = [sa.func.coalesce(sa.cast(field, sa.Text), sa.literal_column("''", sa.Text)) for field in fields]
-    between = sa.literal_column(f"'{BETWEEN_COPIED_FIELDS}'", sa.Text)
+    between = sa.literal_column(f"'{BETWEEN_COPIED_FIELDS.decode()}'", sa.Text)
     return functools.reduce(lambda line, text: line + between + text, texts[1:], texts[0])
 
 
-def _joined(lines: sa.Select[Any]) -> sa.Select[str, Any]:
+def _joined(lines: sa.Select[Any], database: Database) -> sa.Select[bytes, Any]:
     """Return the query of the lines as one text, and of the last distinct_id."""
     these = lines.subquery()
-    between: Any = sa.literal_column(f"'{BETWEEN_COPIED_ROWS}'")  # so that it is no parameter
+    between: Any = sa.literal_column(f"'{BETWEEN_COPIED_ROWS.decode()}'")  # so that it is no parameter
     text = sa.func.aggregate_strings(these.c.line, between)
-    return sa.select(text, sa.func.max(these.c.distinct_id))
+    return sa.select(database.as_utf8(text), sa.func.max(these.c.distinct_id))
 
 
 def _run(connection: Connection, statement: str, values: tuple[Any, ...]) -> Any:
