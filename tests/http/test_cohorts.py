@@ -171,6 +171,14 @@ def test_pages_of_members_have_everybody_once(client):
     assert second["next_cursor"] is None
 
 
+def test_pages_do_not_go_on_with_another_cohorts_members(client):
+    cohort_id = create(client, "With a plan", filter=rules(rule("plan", "notNull")))
+    other_id = create(client, "Pros", filter=PRO)
+    first = client.get(f"cohorts/{cohort_id}/members?limit=2").json
+    other = client.get(f"cohorts/{other_id}/members?cursor={first['next_cursor']}")
+    assert (other.status, other.json["errors"][0]["path"]) == (400, "cursor")
+
+
 def test_an_edit_keeps_what_is_not_sent_and_counts_revisions(client):
     cohort_id = create(client, "Pros", filter=PRO)
     changed = call(client, "PUT", f"cohorts/{cohort_id}", {"name": "Payers", "revision": 1}).json

@@ -47,10 +47,10 @@ def counted_answer(counted: Counted, *, took_ms: float) -> dict[str, Any]:
     }
 
 
-def preview_answer(space: Space, counted: Counted, *, took_ms: float, now_us: int, sentence: str) -> dict[str, Any]:
+def preview_answer(space: Space, counted: Counted, *, took_ms: float, now_us: int) -> dict[str, Any]:
     """Return how many are in by a rule, and some of them."""
     sample = [profile_answer(space, profile, now_us=now_us) for profile in counted.sample]
-    return {**counted_answer(counted, took_ms=took_ms), "sentence": sentence, "sample": sample}
+    return {**counted_answer(counted, took_ms=took_ms), "sentence": counted.sentence, "sample": sample}
 
 
 def warnings_answer(warnings: tuple[Fault, ...]) -> list[dict[str, str]]:

@@ -28,14 +28,13 @@ from traitbase.api.cohort_bodies import (
     read_instant,
     read_mode,
 )
-from traitbase.api.cursors import cursor_of, place_in
+from traitbase.api.cursors import cursor_of, place_in, refuse_cursor
 from traitbase.api.profile_query import COLUMNS_MAX, PAGE_MAX
 from traitbase.api.spaces import BASE, Version, WorkspaceId, admit, id_in, json_answer
 from traitbase.api.wire import profile_answer
 from traitbase.domain.cohorts import MemberMode, new_cohort_id
 from traitbase.domain.errors import Fault, InvalidInput
 from traitbase.domain.keys import Scope
-from traitbase.domain.rules.describing import describe
 from traitbase.domain.rules.tree import DEPTH_MAX
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import JsonValue
@@ -43,7 +42,7 @@ from traitbase.services.cohorts.counting import Asking, Members
 from traitbase.services.cohorts.exporting import export_cohort
 from traitbase.services.cohorts.freezing import freeze
 from traitbase.services.cohorts.ports import CohortEngine
-from traitbase.services.cohorts.stored import create_cohort, delete_cohort, edit_cohort, get_cohort
+from traitbase.services.cohorts.stored import Edit, create_cohort, delete_cohort, edit_cohort, get_cohort
 from traitbase.services.imports.sources import Format
 from traitbase.services.ports import Store
 
@@ -139,9 +138,7 @@ def _add_collection_routes(router: APIRouter, parts: CohortParts) -> None:
             now_us = parts.now_us() if asked.as_of_us is None else asked.as_of_us
             counted = parts.asking.preview(space, asked.tree, now_us=now_us, sample=asked.sample)
             took_ms = (time.perf_counter() - began_at) * 1_000
-            sentence = describe(asked.tree, parts.names(space))
-            answer = wire.preview_answer(space, counted, took_ms=took_ms, now_us=parts.now_us(), sentence=sentence)
-            return json_answer(answer)
+            return json_answer(wire.preview_answer(space, counted, took_ms=took_ms, now_us=parts.now_us()))
 
         return await parts.work(look)
 
@@ -179,7 +176,7 @@ def _add_asking_routes(router: APIRouter, parts: CohortParts) -> None:
     ) -> Response:
         space = parts.enter(request, workspace_id, version, Scope.READ)
         cohort_id = id_in(cohort_id)
-        after = "" if cursor is None else place_in(cursor, tuple[str, str])[1]
+        after = after_in(cursor, of=cohort_id)
         chosen = _columns_in(columns)
 
         def look() -> Response:
@@ -305,6 +302,16 @@ def _add_insight_route(router: APIRouter, parts: CohortParts) -> None:
         return await parts.work(look)
 
 
+def after_in(cursor: str | None, *, of: str) -> str:
+    """Return the id behind which a page of members begins. Raises InvalidInput for a cursor of other members."""
+    if cursor is None:
+        return ""
+    its, after = place_in(cursor, tuple[str, str])
+    if its != of:
+        refuse_cursor()
+    return after
+
+
 def page_answer(
     space: Space, page: Members, columns: tuple[str, ...] | None, *, of: str, now_us: int
 ) -> dict[str, Any]:
@@ -313,13 +320,13 @@ def page_answer(
     return {"items": items, "next_cursor": None if page.after is None else cursor_of([of, page.after])}
 
 
-def _edit(parts: CohortParts, space: Space, cohort_id: str, edit: Any) -> Response:
+def _edit(parts: CohortParts, space: Space, cohort_id: str, edit: Edit) -> Response:
     saved = edit_cohort(parts.store, space, cohort_id, edit, now_us=parts.now_us())
     answer = wire.cohort_answer(saved.cohort, parts.names(space))
     return json_answer({**answer, "warnings": wire.warnings_answer(saved.warnings)})
 
 
-def _dry_run(parts: CohortParts, space: Space, cohort_id: str, edit: Any) -> Response:
+def _dry_run(parts: CohortParts, space: Space, cohort_id: str, edit: Edit) -> Response:
     if edit.tree is msgspec.UNSET:
         message = "a dry run tells what another rule would change: send one"
         raise InvalidInput(f"filter: {message}", faults=(Fault("filter", message),))

@@ -16,7 +16,7 @@ from traitbase.api import wire
 from traitbase.api.auth import Gate
 from traitbase.api.bodies import read_json_body
 from traitbase.api.clearing import Clearing
-from traitbase.api.cohorts import NESTING_MAX, page_answer
+from traitbase.api.cohorts import NESTING_MAX, after_in, page_answer
 from traitbase.api.cursors import PlaceList, StoredInteger, cursor_of, place_in, refuse_cursor
 from traitbase.api.editing import Edits
 from traitbase.api.profile_query import PAGE_MAX, ListQuery, parse_query
@@ -230,11 +230,7 @@ def _page(parts: ProfileParts, space: Space, asked: ListQuery) -> Response:
 def _members_page(parts: ProfileParts, space: Space, asked: ListQuery, tree: Group) -> Response:
     now_us = parts.now_us()
     question = hashlib.sha256(text_of(tree).encode()).hexdigest()[:16]
-    after = ""
-    if asked.cursor is not None:
-        of, after = place_in(asked.cursor, tuple[str, str])
-        if of != question:
-            refuse_cursor()
+    after = after_in(asked.cursor, of=question)
     page = parts.asking.members_of_rule(space, tree, now_us=now_us, after=after, limit=asked.limit)
     return json_answer(page_answer(space, page, asked.columns, of=question, now_us=now_us))
 

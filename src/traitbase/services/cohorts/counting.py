@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from traitbase.domain.cohorts import CohortKind
 from traitbase.domain.errors import Fault, InvalidInput, NotFound, Refused
+from traitbase.domain.rules.describing import describe
 from traitbase.domain.rules.evaluating import is_member
 from traitbase.domain.rules.explaining import ExplainedGroup, explain
 from traitbase.domain.rules.fields import Field
@@ -31,7 +32,7 @@ _NOTED_EVERY_US = 60_000_000
 class Counted:
     """How many are in, of how many profiles, as of when (microseconds since 1970 UTC).
 
-    `sample` are the first of them in order of distinct_id.
+    `sample` are the first of them in order of distinct_id, `sentence` is what a rule says that was looked at.
     """
 
     count: int
@@ -39,6 +40,7 @@ class Counted:
     as_of_us: int
     sample: tuple[ProfileView, ...] = ()
     warnings: tuple[Fault, ...] = ()
+    sentence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class Asking:
         """Return who is in by a rule that is not stored. Raises InvalidInput naming every fault of the rule."""
         with self.engine.open_view(space) as view:
             plan = resolve(tree, view.catalogue, view.moment_at(now_us), path=path)
-            return _counted(view, plan, now_us, sample)
+            names = {cohort_id: known.name for cohort_id, known in view.catalogue.cohorts.items()}
+            return replace(_counted(view, plan, now_us, sample), sentence=describe(tree, names))
 
     def members_of_rule(
         self, space: Space, tree: Group, *, now_us: int, after: str, limit: int, path: str = "filter"
