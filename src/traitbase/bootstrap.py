@@ -47,7 +47,7 @@ def open_engine(
     memory.
     """
     from traitbase.segments.columnar import ColumnarEngine  # noqa: PLC0415  # half a second that few commands need
-    from traitbase.segments.copy import Limits  # noqa: PLC0415
+    from traitbase.segments.copy import Limits  # noqa: PLC0415  # it loads the same libraries
 
     limits = Limits(memory_bytes=memory_bytes, answer_seconds=answer_seconds)
     return ColumnarEngine(store, data, limits, tell=tell)

@@ -20,6 +20,7 @@ SAMPLE_MAX = 1_000
 SAMPLE_USUAL = 10
 
 _ID_COLUMN = "distinct_id"
+_DAY_LENGTH = len("YYYY-MM-DD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +134,10 @@ def read_instant(sent: JsonValue, path: str) -> int | None:
     """Return the instant that was sent, in microseconds since 1970 UTC; None for none. Raises InvalidInput."""
     if sent is None:
         return None
-    at = instant_of(sent, UTC) if type(sent) is str and is_date(sent) and len(sent) > _DAY else None
+    at = instant_of(sent, UTC) if type(sent) is str and is_date(sent) and len(sent) > _DAY_LENGTH else None
     if at is None:
         raise _fault(path, "expected an instant such as 2026-03-08T16:30:00Z")
     return at
-
-
-_DAY = len("YYYY-MM-DD")
 
 
 def _read_ids(sent: JsonValue, path: str, *, numbered_from: int | None = None) -> list[str]:

@@ -20,7 +20,7 @@ from traitbase.domain.spaces import Space, zone_of
 from traitbase.segments.compile import DIALECT, Compiler
 from traitbase.segments.copy import Limits
 from traitbase.segments.files import Files
-from traitbase.segments.insights import Asking
+from traitbase.segments.insights import Insights
 from traitbase.segments.keeping import Keeper, Opened
 from traitbase.segments.layout import ID
 from traitbase.segments.progress import Tell
@@ -135,7 +135,7 @@ class ColumnarView:
         definition: PropertyDefinition | None = self.catalogue.properties.get(name)
         if definition is None:
             raise NotFound(f"there is no property {name!r} here", code="property_not_found")
-        return Asking(self._opened.table, self._zone, self._ask).insight(name, definition.kind, top=top)
+        return Insights(self._opened.table, self._zone, self._ask).of(name, definition.kind, top=top)
 
     def _of_both(self, before: Plan, after: Plan, wanted: str, condition: str = "") -> list[tuple[Any, ...]]:
         compiler = self._compiler()

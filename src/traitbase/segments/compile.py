@@ -70,24 +70,15 @@ class Compiler:
 
         The cohorts that a plan names are columns, too, each worked out once in the same pass over the profiles.
         """
-        query = exp.select("*").from_(self.table.profiles)
+        query = self._everyone()
         for name, plan in plans.items():
-            layers: dict[str, str] = {}
-            for number, (cohort_id, root) in enumerate(plan.cohorts):
-                layer = f"{name}_{number}"
-                query = _with_column(query, layer, self._node(root, plan, layers, negated=False))
-                layers[cohort_id] = layer
+            query, layers = self._with_cohorts(query, plan, name)
             query = _with_column(query, name, self._node(plan.root, plan, layers, negated=False))
         return query
 
     def filtered(self, plan: Plan) -> exp.Select:
         """Return the query of the profiles that are in."""
-        query = exp.select("*").from_(self.table.profiles)
-        layers: dict[str, str] = {}
-        for number, (cohort_id, root) in enumerate(plan.cohorts):
-            layer = f"cohort_{number}"
-            query = _with_column(query, layer, self._node(root, plan, layers, negated=False))
-            layers[cohort_id] = layer
+        query, layers = self._with_cohorts(self._everyone(), plan, "cohort")
         return _from(query).where(self._node(plan.root, plan, layers, negated=False), copy=False)
 
     def values_of(self, subject: Subject) -> list[exp.Expression]:
@@ -107,6 +98,18 @@ class Compiler:
         name = f"v{len(self.parameters)}"
         self.parameters[name] = value
         return exp.cast(exp.Placeholder(this=name), _type(type_))
+
+    def _everyone(self) -> exp.Select:
+        return exp.select("*").from_(self.table.profiles)
+
+    def _with_cohorts(self, query: exp.Select, plan: Plan, name: str) -> tuple[exp.Select, dict[str, str]]:
+        """Return a query with a column for each cohort that a plan names, and those columns by cohort id."""
+        layers: dict[str, str] = {}
+        for number, (cohort_id, root) in enumerate(plan.cohorts):
+            layer = f"{name}_{number}"
+            query = _with_column(query, layer, self._node(root, plan, layers, negated=False))
+            layers[cohort_id] = layer
+        return query, layers
 
     def _node(self, node: PlanNode, plan: Plan, layers: Mapping[str, str], *, negated: bool) -> exp.Expression:
         if isinstance(node, Leaf):

@@ -16,7 +16,7 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # no such locks here: every process keeps its copy in memory
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # there is none on Windows
 
 _LOCK = "cohorts.lock"
 _NAME = re.compile(r"cohorts\.([0-9]+)\.duckdb(?:\.wal)?")

@@ -23,14 +23,14 @@ Ask = Callable[[str, Mapping[str, Any]], list[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class Insights:
     """Asks about one property of a space. `zone` is the one in which its dates without an offset are read."""
 
     table: SpaceTable
     zone: tzinfo
     ask: Ask
 
-    def insight(self, name: str, kind: Kind, *, top: int) -> Insight:
+    def of(self, name: str, kind: Kind, *, top: int) -> Insight:
         """Return what the property's values are like, with the `top` most frequent ones."""
         source, parameters = self._values(name, kind)
         counted = "count(*), count(v), count(DISTINCT v)" if kind is not Kind.LIST else "count(*), count(v), 0"

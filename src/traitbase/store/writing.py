@@ -195,7 +195,6 @@ class Statements:
         copied = copied.where(profiles.c.distinct_id > sa.bindparam("after")).order_by(profiles.c.distinct_id)
         copied = copied.limit(sa.literal_column(f"{_COPIED_A_STEP}")).offset(sa.literal_column("0"))
         self._read_copied = self._compile(_joined(copied, database))
-        columns = [profiles.c[name] for name in ProfileRow._fields]
         having = [
             profiles.c.distinct_id > sa.bindparam("after"),
             profiles.c.alias_of.is_(None),

@@ -23,8 +23,8 @@ Interval: TypeAlias = tuple[int | None, int | None]
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # of walls: no zone involved
 _EPOCH_ORDINAL = _EPOCH.toordinal()
 _MICROSECOND = timedelta(microseconds=1)
-_FIRST_US = (datetime(1, 1, 1) - _EPOCH) // _MICROSECOND  # noqa: DTZ001
-_LAST_US = (datetime(9999, 12, 31) - _EPOCH) // _MICROSECOND + DAY_US - 1  # noqa: DTZ001
+_FIRST_US = (datetime(1, 1, 1) - _EPOCH) // _MICROSECOND  # noqa: DTZ001  # as above
+_LAST_US = (datetime(9999, 12, 31) - _EPOCH) // _MICROSECOND + DAY_US - 1  # noqa: DTZ001  # as above
 _FIRST_DAY, _LAST_DAY = _FIRST_US // DAY_US, _LAST_US // DAY_US
 
 

@@ -50,7 +50,7 @@ _MINUTE_US = 60_000_000
 _UNITS_US = {"minute": _MINUTE_US, "hour": 60 * _MINUTE_US, "day": DAY_US, "week": 7 * DAY_US}
 _UNITS_MONTHS = {"month": 1, "year": 12}
 _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
-_DAY_US = len("YYYY-MM-DD")
+_DAY_LENGTH = len("YYYY-MM-DD")
 _ENDS = 2
 
 
@@ -187,7 +187,7 @@ def _read_date(sent: JsonValue, moment: Moment, place: str) -> tuple[int, int]:
         raise Misfit(f"{expected}, not {_shown(sent)}", place=place)
     start = instant_of(sent, moment.zone)
     assert start is not None, "it is a date"
-    if len(sent) > _DAY_US:
+    if len(sent) > _DAY_LENGTH:
         return start, start + 1
     midnight = instant_of(f"{sent}T00:00:00Z", moment.zone)
     assert midnight is not None, "it is a date"

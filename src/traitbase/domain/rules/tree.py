@@ -25,9 +25,7 @@ RULES_MAX = 500
 
 _GROUP_KEYS = ("combinator", "not", "rules")
 _RULE_KEYS = ("field", "operator", "value", "ignoreCase")
-_BUILDER_KEYS = frozenset(
-    {"id", "path"}
-)  # react-querybuilder writes them beside its own; they say nothing of who is in
+_BUILDER_KEYS = frozenset({"id", "path"})  # react-querybuilder writes them; they say nothing of who is in
 _OPERATORS = {operator.value: operator for operator in Operator}
 
 
