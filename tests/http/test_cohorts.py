@@ -292,6 +292,16 @@ def test_a_rule_about_time_moves_with_the_clock(client):  # I-54
 # --- static ones ---
 
 
+def test_a_new_list_says_which_ids_are_nobody(client):
+    sent = {"name": "List", "kind": "static", "members": ["ann", *(f"nobody {each}" for each in range(7))]}
+    made = call(client, "POST", "cohorts", sent).json
+    (warning,) = made["warnings"]
+    assert warning["path"] == "members"
+    assert "7 ids lead to no profile and cannot be in ('nobody 0', 'nobody 1'," in warning["message"]
+    assert "nobody 6" not in warning["message"]
+    assert call(client, "POST", "cohorts", {**sent, "name": "Ann", "members": ["ann"]}).json["warnings"] == []
+
+
 def test_a_list_is_added_to_replaced_and_taken_from(client):  # I-65
     cohort_id = create(client, "List", kind="static", members=["bob", "nobody"])
     assert (members(client, cohort_id), count(client, cohort_id)) == (["bob"], 1)

@@ -691,8 +691,10 @@ class Store(Protocol):
 
     # --- cohorts ---
 
-    def add_cohort(self, space: Space, row: CohortRow, *, check: CohortCheck, members: Sequence[str] = ()) -> None:
-        """Store a new cohort, a static one with its members (ids that lead to no profile are left out).
+    def add_cohort(
+        self, space: Space, row: CohortRow, *, check: CohortCheck, members: Sequence[str] = ()
+    ) -> MembersChanged | None:
+        """Store a new cohort, a static one with its members, and return what became of those; None if there are none.
 
         Raises Conflict (`cohort_exists`) if its name is taken.
         """

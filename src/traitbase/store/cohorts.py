@@ -27,15 +27,18 @@ class CohortQueries:
     _database: Database
     _compiled: Statements
 
-    def add_cohort(self, space: Space, row: CohortRow, *, check: CohortCheck, members: Sequence[str] = ()) -> None:
-        """Store a new cohort, a static one with its members. See the port for what it raises."""
+    def add_cohort(
+        self, space: Space, row: CohortRow, *, check: CohortCheck, members: Sequence[str] = ()
+    ) -> MembersChanged | None:
+        """Store a new cohort, a static one with its members. See the port for what it returns and raises."""
         with self._database.writing() as connection:
             every = read_cohorts(connection, space)
             _check_name(every, row)
             check(every)
             connection.execute(sa.insert(cohorts).values(**space._asdict(), **_values(row)))
-            if members:
-                self._change_members(connection, space, row.cohort_id, MemberMode.ADD, members)
+            if not members:
+                return None
+            return self._change_members(connection, space, row.cohort_id, MemberMode.ADD, members)
 
     def find_cohort(self, space: Space, cohort_id: str) -> CohortRow | None:
         """Return the cohort, or None."""

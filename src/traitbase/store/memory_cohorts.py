@@ -85,13 +85,14 @@ class MemoryCohortQueries:
     tables: Tables
     lock: threading.RLock
 
-    def add_cohort(self, space: Space, row: CohortRow, *, check: CohortCheck, members: Sequence[str] = ()) -> None:
+    def add_cohort(
+        self, space: Space, row: CohortRow, *, check: CohortCheck, members: Sequence[str] = ()
+    ) -> MembersChanged | None:
         with self.lock:
             self._check_name(space, row)
             check(self.list_cohorts(space))
             self.tables.cohorts.cohorts[space, row.cohort_id] = row
-            if members:
-                self.change_members(space, row.cohort_id, MemberMode.ADD, members)
+            return self.change_members(space, row.cohort_id, MemberMode.ADD, members) if members else None
 
     def find_cohort(self, space: Space, cohort_id: str) -> CohortRow | None:
         with self.lock:

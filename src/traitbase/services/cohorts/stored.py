@@ -16,7 +16,7 @@ from traitbase.domain.rules.resolving import Catalogue, resolve
 from traitbase.domain.rules.tree import Group, leaves, to_json
 from traitbase.domain.spaces import Space, zone_of
 from traitbase.services.cohorts.catalogues import catalogue_of, tree_of
-from traitbase.services.ports import CohortCheck, CohortRow, Store
+from traitbase.services.ports import CohortCheck, CohortRow, MembersChanged, Store
 
 COHORTS_MAX = 1_000
 """Cohorts that a space may have."""
@@ -48,7 +48,7 @@ class Edit(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A cohort after it was saved, and what is odd about its rule but no fault."""
+    """A cohort after it was saved, and what is odd about its rule or its members but no fault."""
 
     cohort: CohortRow
     warnings: tuple[Fault, ...]
@@ -64,8 +64,8 @@ def create_cohort(store: Store, space: Space, draft: Draft, *, cohort_id: str, n
     rule = None if draft.tree is None else text_of(draft.tree)
     row = CohortRow(cohort_id, draft.name, kind, rule, draft.description, 1, now_us, now_us)
     checking = _Checking(store, space, cohort_id, draft.tree, path=draft.path, now_us=now_us)
-    store.add_cohort(space, row, check=checking.check, members=draft.members)
-    return Saved(row, checking.warnings)
+    added = store.add_cohort(space, row, check=checking.check, members=draft.members)
+    return Saved(row, (*checking.warnings, *_left_out(added)))
 
 
 def edit_cohort(store: Store, space: Space, cohort_id: str, edit: Edit, *, now_us: int) -> Saved:
@@ -137,6 +137,15 @@ def named(names: Sequence[str]) -> str:
 
 
 _NAMES_SHOWN = 5
+
+
+def _left_out(added: MembersChanged | None) -> tuple[Fault, ...]:
+    if added is None or not added.unknown_count:
+        return ()
+    which = ", ".join(repr(each[:80]) for each in added.unknown[:_NAMES_SHOWN])
+    lead = "1 id leads" if added.unknown_count == 1 else f"{added.unknown_count:,} ids lead"
+    message = f"{lead} to no profile and cannot be in ({which}): make the profiles first, then add them"
+    return (Fault("members", message),)
 
 
 @dataclass(frozen=True, slots=True)
