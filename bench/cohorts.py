@@ -32,6 +32,7 @@ _BATCH = 1_000
 _STREAM_BATCHES = 200
 _STREAM_LINES = 4
 _STREAM_SECONDS_A_BATCH = 0.1
+_COUNT_SECONDS = 0.5  # at fixed times: one after the other, most would be those between two groups of writes
 
 
 def figures(rounds: Rounds) -> Iterator[Line]:
@@ -121,10 +122,9 @@ class _Stream:
             writer.start()
         times = []
         while any(writer.is_alive() for writer in writers):
+            time.sleep(_COUNT_SECONDS - (time.monotonic() - began) % _COUNT_SECONDS)
             if counting:
                 times.append(self._count())
-            else:
-                time.sleep(0.05)
         seconds = time.monotonic() - began
         if self._failed is not None:
             raise Broken(f"a batch was not taken: {self._failed}")
