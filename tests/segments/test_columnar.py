@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from decimal import Decimal
 from random import Random
 
 import pytest
@@ -19,7 +20,6 @@ from traitbase.domain.rules.resolving import resolve
 from traitbase.domain.rules.tree import parse_tree
 from traitbase.segments.columnar import ColumnarEngine
 from traitbase.segments.copy import Copy, Limits, WritingAnew, count_copied, gathered
-from traitbase.segments.layout import SpaceTable
 
 
 @pytest.fixture
@@ -64,6 +64,12 @@ def open_engine(store, tmp_path, told):
             return opened.enter_context(contextlib.closing(ColumnarEngine(store, tmp_path, limits, tell=told)))
 
         yield make
+
+
+@pytest.fixture
+def every_update_counts(monkeypatch):
+    """An updated row is as good a reason to write the copy anew as one that was replaced."""
+    monkeypatch.setattr("traitbase.segments.copy._UPDATES_A_CHANGED_ROW", 1)
 
 
 def update(ingest, *items: tuple[str, dict[str, object]]) -> None:
@@ -230,20 +236,126 @@ def test_while_it_is_made_it_says_how_far_it_is_and_answers_nothing_wrong(monkey
 
 
 def test_the_work_is_as_large_as_the_change(monkeypatch, ingest, open_engine):
-    taken_in = []
-    insert = Copy.insert
-
-    def note(copy: Copy, table: SpaceTable, lines: bytes) -> None:
-        taken_in.append(count_copied(lines))
-        insert(copy, table, lines)
-
     update(ingest, *((f"u{each}", {"a": 0}) for each in range(500)))
     engine = open_engine()
     assert count(engine, "a", "=", 0) == 500
-    monkeypatch.setattr(Copy, "insert", note)
+    taken_in = noted(monkeypatch)
     update(ingest, *((f"u{each}", {"a": 1}) for each in range(10)))
     assert (count(engine, "a", "=", 1), count(engine, "a", "=", 0)) == (10, 490)
-    assert taken_in == [10]
+    assert taken_in == [("update", 10)]
+    update(ingest, *((f"u{each}", {"a": 2}) for each in range(495, 505)))
+    assert (count(engine, "a", "=", 2), count(engine, "a", "=", 0)) == (10, 485)
+    assert sorted(taken_in[1:]) == [("insert", 5), ("update", 5)]
+
+
+def noted(monkeypatch) -> list[tuple[str, int]]:
+    """Note how many profiles the copy takes in as a whole, and of how many only what was updated."""
+    taken_in = []
+
+    def noting(method: str) -> None:
+        take = getattr(Copy, method)
+
+        def note(copy: Copy, *arguments: object) -> None:
+            taken_in.append((method, count_copied(arguments[-1])))
+            take(copy, *arguments)
+
+        monkeypatch.setattr(Copy, method, note)
+
+    for method in ("insert", "update"):
+        noting(method)
+    return taken_in
+
+
+FULL = {
+    "Plan": "pro",
+    "plan": "free",
+    'a "quoted" ~/name': "x",
+    "n": Decimal("0.12345678901234567"),
+    "ok": True,
+    "at": "2024-01-01T10:00:00Z",
+    "day": "2024-02-02",
+    "tags": ["x", 1],
+}
+CHANGED = {
+    "Plan": "trial",
+    "plan": "paid",
+    'a "quoted" ~/name': "it's\n",
+    "n": Decimal("1234567890.12345678901"),
+    "ok": False,
+    "at": "2025-05-05T10:00:00+05:30",
+    "day": "2023-03-03",
+    "tags": ["2024-01-01", "y"],
+}
+
+
+def has(engine: ColumnarEngine, name: str, value: object) -> int:
+    return (
+        sum(count(engine, name, "contains", each) == 1 for each in value)
+        if name == "tags"
+        else count(engine, name, "=", value)
+    )
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_an_update_is_taken_in_by_itself_and_leaves_everything_else(monkeypatch, ingest, open_engine, name):
+    engine = open_engine()
+    update(ingest, ("u", FULL), ("other", {"also": 1}))
+    had = {each: has(engine, each, value) for each, value in FULL.items()}
+    assert had == {each: 2 if each == "tags" else 1 for each in FULL}
+    taken_in = noted(monkeypatch)
+    update(ingest, ("u", {name: CHANGED[name]}))
+    assert {each: has(engine, each, FULL[each]) for each in FULL} == {**had, name: 0}
+    assert has(engine, name, CHANGED[name]) == had[name]
+    ingest.run([sent(("u", {"$unset": [name]}))], wait_seconds=5)
+    assert (count(engine, name, "null"), count(engine, name, "notNull")) == (2, 0)
+    assert taken_in == [("update", 1), ("update", 1)]
+    ingest.run([sent(("u", {"$set": FULL}))], wait_seconds=5)
+    assert {each: has(engine, each, value) for each, value in FULL.items()} == had
+
+
+def test_an_update_changes_when_a_profile_was_updated(ingest, open_engine):
+    engine = open_engine()
+    ingest.run([sent(("u", {"$set": {"a": 1}}), at_us=1_000_000)], wait_seconds=5)
+    assert count(engine, "$updated_at", "<", "2000-01-01") == 1
+    ingest.run([sent(("u", {"$set": {"a": 1}}), at_us=1_700_000_000_000_000)], wait_seconds=5)
+    assert (count(engine, "$updated_at", "<", "2000-01-01"), count(engine, "$created_at", "<", "2000-01-01")) == (0, 1)
+
+
+def test_updates_of_many_properties_are_taken_in_as_whole_profiles(monkeypatch, ingest, open_engine):
+    engine = open_engine()
+    update(ingest, *((f"u{each}", {"a": 0, f"p{each}": 1}) for each in range(20)))
+    assert count(engine, "a", "=", 0) == 20
+    taken_in = noted(monkeypatch)
+    for each in range(20):
+        update(ingest, (f"u{each}", {f"p{each}": 2}))
+    assert [count(engine, f"p{each}", "=", 2) for each in range(20)] == [1] * 20
+    assert taken_in == [("insert", 20)]
+
+
+def test_a_copy_without_somebody_who_was_updated_is_made_anew(ingest, open_engine, told):
+    update(ingest, ("u", {"a": 1}), ("w", {"a": 1}))
+    engine = open_engine()
+    assert count(engine, "a", "=", 1) == 2
+    engine._keeper._copy._connection.execute("DELETE FROM p1 WHERE id = 'w'")
+    update(ingest, ("u", {"a": 2}))
+    assert count(engine, "a", "notNull") == 1  # nobody can know
+    update(ingest, ("w", {"a": 2}))
+    assert count(engine, "a", "=", 2) == 2
+    assert ("cohorts_copy_damaged", {"file": "cohorts.1.duckdb", "reason": "Strayed"}) in told
+
+
+def test_after_a_question_changes_are_followed_at_once(monkeypatch, store, ingest, open_engine):
+    monkeypatch.setattr("traitbase.segments.keeping._CATCH_UP_SECONDS", 3_600)
+    update(ingest, ("u", {"a": 1}))
+    engine = open_engine()
+    engine.start()
+    eventually(lambda: engine.state().doing == "ready")
+    assert count(engine, "a", "=", 1) == 1
+    update(ingest, ("u", {"a": 2}))
+    with store.open_moment() as moment:
+        eventually(lambda: engine._keeper._copy.position == moment.feed_end())
+    monkeypatch.setattr("traitbase.segments.keeping._FOLLOWING_SECONDS", 0)
+    assert not engine._keeper._is_followed()
 
 
 @pytest.mark.parametrize("sizes", [[], [3], [3, 0, 5], [2_000_000, 10, 1_000_000, 7], [4_000_000, 4_000_000, 1]])
@@ -256,6 +368,7 @@ def test_texts_are_joined_until_they_are_worth_a_statement(sizes):
     assert all(len(each) < 3_000_000 + max(sizes) for each in joined)
 
 
+@pytest.mark.usefixtures("every_update_counts")
 def test_what_changed_often_is_written_anew_in_the_background(monkeypatch, ingest, open_engine, told, tmp_path):
     monkeypatch.setattr("traitbase.segments.keeping._WORTH_REWRITING", 50)
     engine = open_engine()
@@ -271,6 +384,7 @@ def test_what_changed_often_is_written_anew_in_the_background(monkeypatch, inges
     eventually(lambda: len(list(tmp_path.glob("cohorts.*.duckdb"))) == 1)
 
 
+@pytest.mark.usefixtures("every_update_counts")
 def test_it_is_written_anew_again_at_once_when_the_log_presses_on_memory(monkeypatch, ingest, open_engine, told):
     monkeypatch.setattr("traitbase.segments.keeping._REST_AFTER_REWRITING", 1e9)
     monkeypatch.setattr("traitbase.segments.keeping._WORTH_REWRITING", 10)
@@ -293,6 +407,7 @@ def test_it_is_written_anew_again_at_once_when_the_log_presses_on_memory(monkeyp
     assert count(engine, "a", "=", 2) == 20
 
 
+@pytest.mark.usefixtures("every_update_counts")
 def test_it_keeps_up_while_it_is_written_anew(monkeypatch, ingest, open_engine, told):
     monkeypatch.setattr("traitbase.segments.keeping._WORTH_CATCHING_UP", 5)
     monkeypatch.setattr("traitbase.segments.keeping._WORTH_REWRITING", 10)
@@ -312,6 +427,7 @@ def test_it_keeps_up_while_it_is_written_anew(monkeypatch, ingest, open_engine, 
     assert count(engine, "a", "=", 3) == 20
 
 
+@pytest.mark.usefixtures("every_update_counts")
 def test_a_copy_that_cannot_be_written_anew_leaves_nothing_and_is_not_tried_again_at_once(
     monkeypatch, ingest, open_engine, told, tmp_path
 ):
@@ -355,6 +471,7 @@ def held_writing_anew(monkeypatch, may_go_on: threading.Event, fault: Exception 
     return began
 
 
+@pytest.mark.usefixtures("every_update_counts")
 def test_what_is_being_written_anew_is_given_up_when_the_server_stops(monkeypatch, ingest, open_engine, told, tmp_path):
     monkeypatch.setattr("traitbase.segments.keeping._WORTH_REWRITING", 1)
     update(ingest, ("u", {"a": 1}))
@@ -373,6 +490,7 @@ def test_what_is_being_written_anew_is_given_up_when_the_server_stops(monkeypatc
     assert count(open_engine(), "a", "=", 2) == 1
 
 
+@pytest.mark.usefixtures("every_update_counts")
 def test_in_memory_what_changed_often_is_written_anew_in_its_place(monkeypatch, store, ingest, told):
     monkeypatch.setattr("traitbase.segments.keeping._WORTH_REWRITING", 50)
     with contextlib.closing(ColumnarEngine(store, None, Limits(threads=1), tell=told)) as engine:

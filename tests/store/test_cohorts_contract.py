@@ -214,6 +214,25 @@ def test_every_written_profile_is_fed_once_a_transaction(store, session):
         assert last == [FeedRow(3, *LIVE, None, ["a"], [])]
 
 
+def test_it_is_fed_which_properties_may_have_changed_of_profiles_that_were_there(store, session):
+    def fed_properties(after: int):
+        with store.open_moment() as moment:
+            return [(*row[1:3], row.written, row.properties) for row in moment.read_feed(after)]
+
+    touched = {LIVE: {"n", "m"}}
+    session.write(WriteSet(profiles=[profile("a"), profile("b")], touched=touched), wait_seconds=1)
+    assert fed_properties(0) == [(*LIVE, ["a", "b"], None)]
+    some = [profile("a", 2), profile("c"), profile("b", 2), profile("z", space=TEST)]
+    session.write(WriteSet(profiles=some, touched=touched), wait_seconds=1)
+    whole, updated = [(*LIVE, ["c"], None), (*TEST, ["z"], None)], [(*LIVE, ["a", "b"], ["m", "n"])]
+    assert fed_properties(1) == [*whole, *updated]
+    many = {LIVE: {f"p{number}" for number in range(21)}}
+    session.write(WriteSet(profiles=[profile("a", 3)], touched=many), wait_seconds=1)
+    session.write(WriteSet(profiles=[profile("a", 4)]), wait_seconds=1)
+    assert fed_properties(4) == [(*LIVE, ["a"], None)] * 2
+    assert end(store).total == 8
+
+
 def test_an_update_that_lost_its_race_feeds_nothing(store, session):
     write(session, profile("a"))
     with pytest.raises(Conflict):

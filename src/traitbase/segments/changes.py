@@ -10,12 +10,21 @@ from traitbase.services.ports import Moment
 
 @dataclass(slots=True)
 class Changes:
-    """What has changed in one space: ids of written profiles, internal ids of deleted ones, static cohorts."""
+    """What has changed in one space: ids of written profiles, internal ids of deleted ones, static cohorts.
+
+    Of `updated` profiles no more than `properties` has changed, and when; one that is also `written` may be anything.
+    """
 
     written: dict[str, None] = field(default_factory=dict)
+    updated: dict[str, None] = field(default_factory=dict)
+    properties: set[str] = field(default_factory=set)
     deleted: list[str] = field(default_factory=list)
     members: dict[str, dict[str, None]] = field(default_factory=dict)
     cohorts_gone: list[str] = field(default_factory=list)
+
+    def count_profiles(self) -> int:
+        """Return how many profiles are to be taken in."""
+        return len(self.written.keys() | self.updated.keys())
 
 
 def read_changes(moment: Moment, after: int) -> dict[Space, Changes]:
@@ -24,7 +33,11 @@ def read_changes(moment: Moment, after: int) -> dict[Space, Changes]:
     for row in moment.read_feed(after):
         pending = found.setdefault(Space(row.workspace_id, row.environment), Changes())
         if row.cohort_id is None:
-            pending.written.update(dict.fromkeys(row.written))
+            if row.properties is None:
+                pending.written.update(dict.fromkeys(row.written))
+            else:
+                pending.updated.update(dict.fromkeys(row.written))
+                pending.properties.update(row.properties)
             pending.deleted.extend(row.deleted)
         elif row.written:
             pending.members.setdefault(row.cohort_id, {}).update(dict.fromkeys(row.written))

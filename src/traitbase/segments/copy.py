@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,13 +21,14 @@ import duckdb
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import Kind
 from traitbase.segments.layout import COLUMNS_MAX, ID, KEY, LAYOUT, PROFILE_ID, Column, SpaceTable
-from traitbase.segments.loading import MACROS, columns_of, insertion, readable
+from traitbase.segments.loading import MACROS, columns_of, insertion, readable, updating
 from traitbase.services.ports import BETWEEN_COPIED_ROWS, FeedEnd
 
 _MEMBERS_A_STEP = 50_000
 _TEXT_WORTH_A_STATEMENT = 3_000_000  # bytes: some 4,000 profiles of thirty properties
 _TEXT_TO_BEGIN_WITH = 1_000_000  # the engine has nothing to do while the first is read
 _WAITING_MAX = 3  # texts that are read and not taken in yet
+_UPDATES_A_CHANGED_ROW = 10  # in place, they hardly slow reading down; it is their log that grows
 _NO_CHECKPOINTS = "1TB"  # they hold everybody up for seconds: a copy is made anew beside the one in use instead
 
 _OWN_TABLES = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
@@ -56,7 +57,7 @@ class Copy:
         self._connection = _connect(path, limits)
         self.position = FeedEnd(0, "", 0)
         self.holds_traces = False
-        self.changed_rows = 0
+        self._rows_put = self._rows_updated = 0
         self.tables: dict[Space, SpaceTable] = {}
         self._counted: dict[int, tuple[FeedEnd, int]] = {}
 
@@ -105,7 +106,7 @@ class Copy:
                     self._connection.execute(f"CREATE TABLE {name}_anew AS FROM {name}")
                     self._connection.execute(f"DROP TABLE {name}")
                     self._connection.execute(f"ALTER TABLE {name}_anew RENAME TO {name}")
-        self.changed_rows = 0
+        self._rows_put = self._rows_updated = 0
 
     @contextmanager
     def moving(self, to: FeedEnd) -> Iterator[None]:
@@ -162,7 +163,20 @@ class Copy:
         if lines:
             statement, parameters = insertion(table)
             self._connection.execute(statement, {**parameters, "lines": lines})
-            self.changed_rows += count_copied(lines)
+            self._rows_put += count_copied(lines)
+
+    def update(self, table: SpaceTable, properties: Collection[str], lines: bytes) -> None:
+        """Change profiles that are there in these properties, in place. Raises Strayed if one is not there."""
+        statement, parameters = updating(table, properties)
+        updated = self._connection.execute(statement, {**parameters, "lines": lines}).fetchall()[0][0]
+        if updated != count_copied(lines):
+            raise Strayed
+        kinds = {column.kind for name, column in table.columns.items() if name in properties}
+        # The engine takes rows with lists out and puts them in again by itself.
+        if Kind.LIST in kinds:
+            self._rows_put += updated
+        else:
+            self._rows_updated += updated
 
     @contextmanager
     def replacing(self, table: SpaceTable, distinct_ids: Sequence[str]) -> Iterator[Callable[[bytes], None]]:
@@ -170,17 +184,18 @@ class Copy:
 
         In a thread of its own, so that the caller reads the next profiles while the engine takes these in.
         """
-        with ThreadPoolExecutor(1) as pool:
-            pending = deque([pool.submit(self.delete, table, distinct_ids)])
+        with _beside() as do:
+            do(self.delete, table, distinct_ids)
+            yield lambda profiles: do(self.insert, table, readable(profiles))
 
-            def put(profiles: bytes) -> None:
-                pending.append(pool.submit(self.insert, table, readable(profiles)))
-                if len(pending) > _WAITING_MAX:
-                    pending.popleft().result()
+    @contextmanager
+    def updating(self, table: SpaceTable, properties: Collection[str]) -> Iterator[Callable[[bytes], None]]:
+        """Give a function that takes in what profiles are now, as far as these properties go, some thousand at a time.
 
-            yield put
-            for each in pending:
-                each.result()
+        In a thread of its own, as `replacing`. Raises Strayed if one of the profiles is not there.
+        """
+        with _beside() as do:
+            yield lambda profiles: do(self.update, table, properties, readable(profiles))
 
     @contextmanager
     def filling(self, table: SpaceTable) -> Iterator[Callable[[bytes], None]]:
@@ -248,6 +263,11 @@ class Copy:
     def note_count(self, table: SpaceTable, count: int, *, at: FeedEnd) -> None:
         """Note how many profiles of a space there are at a position: they do not change until the next."""
         self._counted[table.number] = (at, count)
+
+    @property
+    def changed_rows(self) -> int:
+        """How many rows are not as small, and not as quickly read, as when the copy was written."""
+        return self._rows_put + self._rows_updated // _UPDATES_A_CHANGED_ROW
 
     def count_rows(self) -> int:
         """Return how many profiles there are in all spaces."""
@@ -360,6 +380,22 @@ class WritingAnew:
             self._cursor.interrupt()
 
 
+@contextmanager
+def _beside() -> Iterator[Callable[..., None]]:
+    """Give a function that has something done in a thread, one thing after another; no more than a few wait for it."""
+    pending: deque[Future[None]] = deque()
+
+    def do(what: Callable[..., None], *arguments: Any) -> None:
+        pending.append(pool.submit(what, *arguments))
+        if len(pending) > _WAITING_MAX:
+            pending.popleft().result()
+
+    with ThreadPoolExecutor(1) as pool:
+        yield do
+        for each in pending:
+            each.result()
+
+
 def count_copied(profiles: bytes) -> int:
     """Return how many profiles a text is of."""
     return profiles.count(BETWEEN_COPIED_ROWS) + 1 if profiles else 0
@@ -381,6 +417,10 @@ def gathered(texts: Iterable[bytes]) -> Iterator[bytes]:
 
 class OutOfColumns(Exception):
     """A space has more properties than columns for the first time: its documents are to be kept, in a new table."""
+
+
+class Strayed(Exception):
+    """The copy is not what the feed goes on from: a profile that was updated is not in it."""
 
 
 def _connect(path: Path | None, limits: Limits) -> duckdb.DuckDBPyConnection:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from traitbase.domain.errors import Refused, TraitbaseError
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import Kind
 from traitbase.segments.changes import Changes, read_changes
-from traitbase.segments.copy import Copy, Limits, OutOfColumns, WritingAnew, count_copied, gathered
+from traitbase.segments.copy import Copy, Limits, OutOfColumns, Strayed, WritingAnew, count_copied, gathered
 from traitbase.segments.files import Files
 from traitbase.segments.layout import SpaceTable
 from traitbase.segments.progress import Progress, Tell
@@ -33,8 +33,12 @@ from traitbase.services.ports import DefinitionRow, FeedEnd, Moment, Snapshot, S
 _PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 _CATCH_UP_SECONDS = 1.0
+_FOLLOWING_SECONDS = 10.0  # who asked will ask again: for so long they find little to be waited for
+_FOLLOW_SECONDS = 0.1
+_WORTH_FOLLOWING = 2_000  # changed profiles
 _WORTH_CATCHING_UP = 20_000  # changed profiles: about half a second's work
 _WORTH_REWRITING = 100_000  # changed profiles: they are not as small, and not as quickly read, as the others
+_PROPERTIES_MAX = 10  # of more, rows are replaced as a whole as quickly
 _STEP = 500  # of the largest profiles they are 128 MB
 _REST_AFTER_REWRITING = 20  # times as long as it took
 _LOG_SHARE = 4  # of the memory: what changed is held there, about as large as in the log, until it is rewritten
@@ -73,6 +77,7 @@ class Keeper:
         self._wake = threading.Event()
         self._ended = False
         self._seen_sequence = -1
+        self._asked_at = -_FOLLOWING_SECONDS
         self._rewrite_next_at = self._retry_at = 0.0
         self._has_looked_for_files = False
 
@@ -112,6 +117,9 @@ class Keeper:
         Raises Refused (`cohorts_not_ready`) if that takes too long.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
+        was_followed, self._asked_at = self._is_followed(), time.monotonic()
+        if not was_followed:
+            self._wake.set()
         while True:
             with ExitStack() as stack:
                 opened = self._try_to_open(space, stack, deadline)
@@ -150,13 +158,17 @@ class Keeper:
                 self._forget(copy, reason)
         self._wake.set()
 
-    def _is_near(self, moment: Moment) -> bool:
+    def _is_near(self, moment: Moment, within: int | None = None) -> bool:
         """Tell whether catching up is quick enough for whoever waits for an answer."""
         copy = self._copy
         if copy is None:
             return False
         behind = moment.feed_end().total - copy.position.total
-        return behind <= _WORTH_CATCHING_UP and moment.holds(copy.position)
+        return behind <= (_WORTH_CATCHING_UP if within is None else within) and moment.holds(copy.position)
+
+    def _is_followed(self) -> bool:
+        """Tell whether somebody asked lately, so that the work in the background is done in small steps."""
+        return time.monotonic() - self._asked_at < _FOLLOWING_SECONDS
 
     def _not_ready(self) -> Refused:
         state = self.state()
@@ -176,7 +188,7 @@ class Keeper:
                 return copy
         except OutOfColumns:
             pass
-        except duckdb.Error as error:
+        except (duckdb.Error, Strayed) as error:
             assert copy is not None
             self._forget(copy, type(error).__name__)
         return self._make(moment)
@@ -265,7 +277,7 @@ class Keeper:
             return
         pending = read_changes(moment, copy.position.sequence)
         with (
-            work.doing("catching up", sum(len(each.written) for each in pending.values())),
+            work.doing("catching up", sum(each.count_profiles() for each in pending.values())),
             copy.moving(end),
         ):
             for space, changes in pending.items():
@@ -275,13 +287,15 @@ class Keeper:
         table = copy.table_of(space, _kinds(snapshot.get_definitions()))
         if changes.deleted:
             copy.erase(table, changes.deleted)
-        written = sorted(changes.written)  # as they lie in the store
+        written, updated = set(changes.written), changes.updated.keys() - changes.written.keys()
+        if table.has_documents or len(changes.properties) > _PROPERTIES_MAX:
+            written, updated = written | updated, set()
         if written:
-            with copy.replacing(table, written) as put:
-                steps = (written[start : start + _STEP] for start in range(0, len(written), _STEP))
-                for profiles in gathered(map(snapshot.find_copied, steps)):
-                    put(profiles)
-                    work.add(count_copied(profiles))
+            with copy.replacing(table, sorted(written)) as put:
+                _pass_on(snapshot, written, put, work)
+        if updated:
+            with copy.updating(table, changes.properties) as put:
+                _pass_on(snapshot, updated, put, work)
         for cohort_id in changes.cohorts_gone:
             copy.delete_cohort(table, cohort_id)
         for cohort_id, ids in changes.members.items():
@@ -316,7 +330,7 @@ class Keeper:
         while not self._ended:
             with self._telling():
                 self._keep_up()
-            self._wake.wait(_CATCH_UP_SECONDS)
+            self._wake.wait(_FOLLOW_SECONDS if self._is_followed() else _CATCH_UP_SECONDS)
             self._wake.clear()
 
     @contextmanager
@@ -333,7 +347,8 @@ class Keeper:
         with self._lock, self._store.open_moment() as moment:
             end = moment.feed_end()
             is_quiet, self._seen_sequence = end.sequence == self._seen_sequence, end.sequence
-            if is_quiet or not self._is_near(moment):
+            within = _WORTH_FOLLOWING if self._is_followed() else _WORTH_CATCHING_UP
+            if is_quiet or not self._is_near(moment, within):
                 self._caught_up(moment)
             if self._rewriter is None or not self._rewriter.is_alive():
                 self._plan_rewriting()
@@ -453,6 +468,15 @@ class Keeper:
                 self._bring(copy, moment, Progress(self._tell))
             if behind <= _AHEAD_ENOUGH:
                 return
+
+
+def _pass_on(snapshot: Snapshot, ids: Collection[str], put: Callable[[bytes], None], work: Progress) -> None:
+    """Read profiles from the store for a copy to take in."""
+    in_order = sorted(ids)  # as they lie in the store
+    steps = (in_order[start : start + _STEP] for start in range(0, len(in_order), _STEP))
+    for profiles in gathered(map(snapshot.find_copied, steps)):
+        put(profiles)
+        work.add(count_copied(profiles))
 
 
 def _stopping() -> Refused:

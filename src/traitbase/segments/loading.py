@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -82,28 +83,62 @@ def insertion(table: SpaceTable) -> tuple[str, dict[str, Any]]:
     In layers: fields of a line; documents taken apart; what is to be converted, as lists of all there is of a kind, so
     that the engine plans each conversion once and not once for each property, which took it longer than the work.
     """
-    together, apart = _names(table)
-    texts = {name: f"struct_extract_at(v, {at})" for at, name in enumerate(together, 1)}
-    texts |= {name: f"w[{at}]" for at, name in enumerate(apart, 1)}
-    made, converted = _conversions(table, texts)
+    made = _properties(table, table.columns)
     tokens = [_CHANNELS[field] for field in _TOKEN_FIELDS]
-    converted.append(f"list_transform([{', '.join(tokens)}], lambda t: tokens_of(t)) AS tokens")
-    values = {**_FIELDS, **made}
+    made.converted.append(f"list_transform([{', '.join(tokens)}], lambda t: tokens_of(t)) AS tokens")
+    made.read.append(f"from_json(nullif({_field('attributes')}, ''), '{_ATTRIBUTES_STRUCTURE}') AS a")
+    values = {**_FIELDS, **made.values}
     if table.has_documents:
         values[DOCUMENT] = _DOCUMENT
+    # Every name in it is the copy's own: no part comes from outside.
+    statement = f"INSERT INTO {table.profiles} ({', '.join(values)}) SELECT {', '.join(values.values())} {made.lines()}"
+    return statement, made.parameters
+
+
+def updating(table: SpaceTable, properties: Collection[str]) -> tuple[str, dict[str, Any]]:
+    """Return the statement that changes profiles in some properties, to what `$lines` say, and its other parameters.
+
+    For a table without documents. Those of the properties that have no column are left out.
+    """
+    made = _properties(table, [name for name in table.columns if name in properties])
+    updated_at = FIELD_COLUMNS[Field.UPDATED_AT][0]
+    values = {updated_at: _FIELDS[updated_at], **made.values}
+    new = ", ".join(f"{value} AS new_{column}" for column, value in values.items())
+    assigned = ", ".join(f"{column} = new_{column}" for column in values)
+    statement = f"""UPDATE {table.profiles} SET {assigned} FROM (SELECT {_FIELDS[KEY]} AS its_key, {new} {made.lines()})
+        WHERE {KEY} = its_key"""  # as above
+    return statement, made.parameters
+
+
+@dataclass(frozen=True, slots=True)
+class _Properties:
+    """How columns of properties are made of lines: their values, by column, of what is converted of what is read."""
+
+    values: Mapping[str, str]
+    converted: list[str]
+    read: list[str]
+    parameters: dict[str, Any]
+
+    def lines(self) -> str:
+        """Return the FROM clause."""
+        return f"""FROM (SELECT {", ".join(["*", *self.converted])} FROM (SELECT {", ".join(["f", *self.read])}
+            FROM (SELECT string_split(unnest(string_split(decode($lines), chr(10))), chr(31)) AS f)))"""
+
+
+def _properties(table: SpaceTable, names: Iterable[str]) -> _Properties:
+    together, apart = _told_apart(table, names)
+    texts = {name: f"struct_extract_at(v, {at})" for at, name in enumerate(together, 1)}
+    texts |= {name: f"w[{at}]" for at, name in enumerate(apart, 1)}
+    values, converted = _conversions(table, texts)
+    read: list[str] = []
     parameters: dict[str, Any] = {}
-    read = [f"from_json(nullif({_field('attributes')}, ''), '{_ATTRIBUTES_STRUCTURE}') AS a"]
     if together:
         read.append(f"from_json({_DOCUMENT}, $structure) AS v")
         parameters["structure"] = _encode(dict.fromkeys(together, "VARCHAR")).decode()
     if apart:
         read.append(f"json_extract_string({_DOCUMENT}, $pointers) AS w")
         parameters["pointers"] = [pointer_to(name) for name in apart]
-    # Every name in it is the copy's own: no part comes from outside.
-    statement = f"""INSERT INTO {table.profiles} ({", ".join(values)}) SELECT {", ".join(values.values())}
-        FROM (SELECT *, {", ".join(converted)} FROM (SELECT f, {", ".join(read)}
-        FROM (SELECT string_split(unnest(string_split(decode($lines), chr(10))), chr(31)) AS f)))"""
-    return statement, parameters
+    return _Properties(values, converted, read, parameters)
 
 
 def _conversions(table: SpaceTable, texts: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -122,16 +157,14 @@ def _conversions(table: SpaceTable, texts: Mapping[str, str]) -> tuple[dict[str,
     return values, lists
 
 
-def _names(table: SpaceTable) -> tuple[list[str], list[str]]:
-    """Return the properties that have columns: those that are read in one pass, and those that cannot be.
+def _told_apart(table: SpaceTable, names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return those properties that have columns: the ones that are read in one pass, and those that cannot be.
 
     In the engine's structures, two names that differ in the case of letters only are the same.
     """
+    names = [name for name in names if table.columns[name].position is not None]
     together: dict[str, str] = {}
-    apart = []
-    for name, column in table.columns.items():
-        if column.position is not None and together.setdefault(name.lower(), name) != name:
-            apart.append(name)
+    apart = [name for name in names if together.setdefault(name.lower(), name) != name]
     return list(together.values()), apart
 
 

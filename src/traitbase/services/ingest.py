@@ -253,6 +253,7 @@ class Ingest:
                 known = self._definitions.get(space) or self._read_definitions(space)
                 group.definitions[space] = known
                 group.rows.definitions_at[space] = known.revision
+                group.rows.touched[space] = set()
                 group.people[space] = People(space)
             if submission.edit is not None:
                 yield from loading.want(group.people[space], ids_of(submission.edit))
@@ -277,9 +278,12 @@ class Ingest:
         by_id = group.people[space].by_id
         definitions = group.definitions[space]
         keeps_history, unlinked = self._keeps_history, group.rows.unlinked
+        touched = group.rows.touched.get(space, set())
         request_id, at_us, key_id = submission.request_id, submission.received_at_us, submission.key_id
         for item, update in enumerate(submission.updates):
             distinct_id, operations, _ = update
+            for _, named in operations:
+                touched.update(named)
             work = by_id[distinct_id]
             before = work.profile
             profile, new_kinds, ignored = apply(before, update, definitions)
@@ -306,6 +310,7 @@ class Ingest:
     def _edit(self, group: Group, submission: Submission, edit: Edit) -> None:
         """Carry out an edit; if it cannot be, the submission's outcome says why."""
         space, rows = submission.space, group.rows
+        rows.touched.pop(space, None)  # it may change anything
         properties = getattr(edit, "properties", None)
         told: list[str] = []
 

@@ -275,7 +275,8 @@ class WriteSet:
     `expired_before_us`.
 
     `deleted` ids go first, then `repointed` aliases lead elsewhere, then come `edited` and `profiles`.
-    `deleted_aliases` are aliases of deleted profiles that were not looked at. `having` says by how much the number of
+    `deleted_aliases` are aliases of deleted profiles that were not looked at. `touched` names the properties that can
+    be other than stored in a space's `profiles` (no such set: any of them). `having` says by how much the number of
     profiles that have a property changes, `ignored_counts` that of its ignored values. `must_hold`: something was
     answered that depends on what was seen, so this is to be checked even if there is nothing to write.
     """
@@ -294,6 +295,7 @@ class WriteSet:
     repointed: list[AliasRow] = field(default_factory=list)
     erasures: list[Erasure] = field(default_factory=list)
     ignored_values: list[IgnoredRow] = field(default_factory=list)
+    touched: dict[Space, set[str]] = field(default_factory=dict)
     having: dict[Space, Counter[str]] = field(default_factory=dict)
     ignored_counts: dict[Space, Counter[str]] = field(default_factory=dict)
     must_hold: bool = False
@@ -355,7 +357,8 @@ class FeedRow(NamedTuple):
     """What one transaction did to the profiles of a space, or to the members of a static cohort (`cohort_id`).
 
     `written` are the distinct_ids of profiles that were written or became aliases (of members: that came or went; none:
-    the cohort is gone), `deleted` the profile_ids of those that were erased: nothing else of them is kept.
+    the cohort is gone), `deleted` the profile_ids of those that were erased: nothing else of them is kept. Of profiles,
+    `properties` names what can have changed beside `updated_at`; None: anything, or they are new.
     """
 
     sequence: int
@@ -364,6 +367,11 @@ class FeedRow(NamedTuple):
     cohort_id: str | None
     written: list[str]
     deleted: list[str]
+    properties: list[str] | None = None
+
+
+FED_PROPERTIES_MAX = 20
+"""What changed more properties than this may have changed anything, as far as the feed says."""
 
 
 class CopiedRow(NamedTuple):

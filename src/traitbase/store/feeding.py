@@ -7,7 +7,8 @@ sequence is the order of commits.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from traitbase.domain.spaces import Space
-from traitbase.services.ports import WriteSet
+from traitbase.services.ports import FED_PROPERTIES_MAX, WriteSet
 from traitbase.store.database import Database, within
 from traitbase.store.tables import feed
 
@@ -23,6 +24,36 @@ _IDS_A_ROW = 10_000
 _SOUGHT_MAX = 20  # of more, reading every row is quicker
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[str]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """What a group of the writer changes in profiles of a space, as `FeedRow` has it."""
+
+    space: Space
+    written: list[str]
+    deleted: list[str]
+    properties: list[str] | None
+
+
+def fed_of(rows: WriteSet) -> Iterator[Fed]:
+    """Yield what is to be fed of a group: apart from each other, profiles as a whole and those with a few updates."""
+    whole: dict[Space, list[str]] = {}
+    updated: dict[Space, list[str]] = {}
+    deleted: dict[Space, list[str]] = {}
+    named = {space: sorted(names) for space, names in rows.touched.items() if len(names) <= FED_PROPERTIES_MAX}
+    for row in rows.profiles:
+        space = Space(*row[:2])
+        fed = updated if row.revision > 1 and space in named else whole
+        fed.setdefault(space, []).append(row[2])
+    for edited in rows.edited:
+        whole.setdefault(Space(*edited.row[:2]), []).append(edited.row.distinct_id)
+    for seen in rows.deleted:
+        deleted.setdefault(Space(*seen[:2]), []).append(seen.profile_id)
+    for space in sorted(whole.keys() | deleted.keys()):
+        yield Fed(space, whole.get(space, []), deleted.get(space, []), None)
+    for space, distinct_ids in sorted(updated.items()):
+        yield Fed(space, distinct_ids, [], named[space])
 
 
 class Feeding:
@@ -37,19 +68,8 @@ class Feeding:
 
     def feed_group(self, connection: Connection, rows: WriteSet) -> None:
         """Feed what a group of the writer changes in profiles."""
-        written: dict[tuple[str, str], list[str]] = {}
-        deleted: dict[tuple[str, str], list[str]] = {}
-        if len(rows.definitions_at) == 1 and not rows.edited and not rows.deleted:
-            (space,) = rows.definitions_at  # nearly every group: one space, and nothing but updates
-            if rows.profiles:
-                written[space] = [row[2] for row in rows.profiles]
-        else:
-            for row in [*rows.profiles, *(edited.row for edited in rows.edited)]:
-                written.setdefault(row[:2], []).append(row[2])
-            for seen in rows.deleted:
-                deleted.setdefault(seen[:2], []).append(seen.profile_id)
-        for key in written.keys() | deleted.keys():
-            self.feed(connection, Space(*key), written.get(key, ()), deleted=deleted.get(key, ()))
+        for each in fed_of(rows):
+            self.feed(connection, each.space, each.written, deleted=each.deleted, properties=each.properties)
 
     def feed(
         self,
@@ -59,8 +79,10 @@ class Feeding:
         *,
         deleted: Sequence[str] = (),
         cohort_id: str | None = None,
+        properties: Sequence[str] | None = None,
     ) -> None:
-        """Feed profiles of a space, or members of a static cohort. `deleted` are profile_ids."""
+        """Feed profiles of a space, or members of a static cohort. `deleted` are profile_ids, `properties` as fed."""
+        names = None if properties is None else _encode(properties).decode()
         cursor = connection.connection.cursor()
         cursor.execute(self._newest)
         sequence, total = cursor.fetchone() or (0, 0)
@@ -70,7 +92,7 @@ class Feeding:
             sequence += 1
             total += len(step) + len(gone)
             texts = (_encode(gone).decode(), _encode(step).decode())
-            cursor.execute(self._add, (sequence, secrets.token_hex(8), total, *space, cohort_id, *texts))
+            cursor.execute(self._add, (sequence, secrets.token_hex(8), total, *space, cohort_id, *texts, names))
 
 
 def scrub_feed(database: Database, connection: Connection, space: Space, distinct_ids: Collection[str]) -> None:

@@ -28,6 +28,7 @@ from traitbase.services.ports import (
     WriteSet,
     copied_text,
 )
+from traitbase.store.feeding import fed_of
 
 if TYPE_CHECKING:
     from traitbase.store.memory import Tables
@@ -42,21 +43,24 @@ class CohortTables:
     feed: list[tuple[FeedRow, str, int]] = field(default_factory=list)
 
     def fed(
-        self, space: Space, written: Sequence[str], *, deleted: Sequence[str] = (), cohort_id: str | None = None
+        self,
+        space: Space,
+        written: Sequence[str],
+        *,
+        deleted: Sequence[str] = (),
+        cohort_id: str | None = None,
+        properties: list[str] | None = None,
     ) -> None:
         """Append to the feed."""
         last = self.feed[-1] if self.feed else None
         sequence, total = (1, 0) if last is None else (last[0].sequence + 1, last[2])
-        row = FeedRow(sequence, *space, cohort_id, list(written), list(deleted))
+        row = FeedRow(sequence, *space, cohort_id, list(written), list(deleted), properties)
         self.feed.append((row, secrets.token_hex(8), total + len(written) + len(deleted)))
 
     def feed_group(self, rows: WriteSet) -> None:
         """Feed what a group of the writer changes in profiles."""
-        written = [row[:3] for row in [*rows.profiles, *(edited.row for edited in rows.edited)]]
-        deleted = [(*row[:2], row.profile_id) for row in rows.deleted]
-        for key in dict.fromkeys(each[:2] for each in [*written, *deleted]):
-            mine, gone = ([each[2] for each in some if each[:2] == key] for some in (written, deleted))
-            self.fed(Space(*key), mine, deleted=gone)
+        for each in fed_of(rows):
+            self.fed(each.space, each.written, deleted=each.deleted, properties=each.properties)
 
     def move(self, space: Space, from_id: str, to_id: str) -> None:
         """Make another id a member of all static cohorts that one is in, in its place."""

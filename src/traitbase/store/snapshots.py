@@ -147,7 +147,8 @@ class SqlMoment:
         """Yield the feed's rows behind a sequence, in order."""
         query = sa.select(*_FED).where(feed.c.sequence > after).order_by(feed.c.sequence)
         for row in self._connection.execute(query).all():
-            yield FeedRow._make((*row[:4], _decode_ids(row.written), _decode_ids(row.deleted)))
+            names = None if row.properties is None else _decode_ids(row.properties)
+            yield FeedRow._make((*row[:4], _decode_ids(row.written), _decode_ids(row.deleted), names))
 
     def spaces(self) -> list[Space]:
         """Return the spaces that have profiles, by one look into the index each."""

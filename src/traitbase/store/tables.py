@@ -258,4 +258,5 @@ feed = Table(
     Column("cohort_id", Text, comment="whose members changed; null: profiles"),
     Column("deleted", Text, nullable=False, comment="JSON array of profile_ids"),
     Column("written", Text, nullable=False, comment="JSON array of distinct_ids"),
+    Column("properties", Text, comment="JSON array of names: what can have changed; null: anything"),
 )
