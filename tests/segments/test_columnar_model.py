@@ -31,6 +31,7 @@ from traitbase.domain.values import Kind
 from traitbase.segments.columnar import ColumnarEngine
 from traitbase.segments.copy import Copy, Limits
 from traitbase.segments.scanning import ScanningEngine
+from traitbase.services.ingest import Submission
 from traitbase.services.ports import CohortRow
 from traitbase.services.redefining import Redefinition, redefine
 from traitbase.services.retyping import Asked
@@ -47,6 +48,14 @@ spaces = st.sampled_from([LIVE, LIVE, TEST])
 
 def have(name: str) -> dict[str, object]:
     return {"combinator": "and", "rules": [{"field": name, "operator": "notNull"}]}
+
+
+def an_update(maker: Maker, space: Space, distinct_id: str) -> Submission:
+    kinds = dict(zip(NAMES, [Kind.STRING, Kind.NUMBER, Kind.BOOLEAN, Kind.DATE, Kind.LIST, Kind.STRING], strict=True))
+    chosen = maker.random.sample(NAMES, maker.random.randint(1, 3))
+    values = {name: maker.value(kinds[name] if maker.chance(80) else Kind.DATE) for name in chosen}
+    action = {"$set": values} if maker.chance(80) else {"$unset": chosen}
+    return sent((distinct_id, action), space=space, at_us=maker.random.randrange(2**50))
 
 
 class PowerCut(Exception):
@@ -87,14 +96,16 @@ class Machine(RuleBasedStateMachine):
 
     @rule(space=spaces, distinct_id=ids, seed=seeds)
     def update(self, space, distinct_id, seed):
+        self.ingest.run([an_update(Maker(Random(seed)), space, distinct_id)], wait_seconds=5)
+
+    @rule(space=spaces, some=st.lists(ids, min_size=2, max_size=5), seed=seeds)
+    def do_several_at_once(self, space, some, seed):
         maker = Maker(Random(seed))
-        kinds = dict(
-            zip(NAMES, [Kind.STRING, Kind.NUMBER, Kind.BOOLEAN, Kind.DATE, Kind.LIST, Kind.STRING], strict=True)
-        )
-        chosen = maker.random.sample(NAMES, 3)
-        values = {name: maker.value(kinds[name] if maker.chance(80) else Kind.DATE) for name in chosen}
-        action = {"$set": values} if maker.chance(80) else {"$unset": chosen}
-        self.ingest.run([sent((distinct_id, action), space=space, at_us=maker.random.randrange(2**50))], wait_seconds=5)
+        submissions = [an_update(maker, space, distinct_id) for distinct_id in some]
+        edit = maker.random.choice([Create(some[0], AttributeChanges(name="Cy"), None), Merge(some[0], some[-1])])
+        if maker.chance(50):
+            submissions.insert(maker.random.randrange(len(some)), asked(edit, space=space))
+        self.ingest.run(submissions, wait_seconds=5)
 
     @rule(space=spaces, distinct_id=ids, name=st.sampled_from(["Ann", "Bo"]))
     def create(self, space, distinct_id, name):

@@ -179,7 +179,7 @@ class Copy:
             self._rows_updated += updated
 
     @contextmanager
-    def replacing(self, table: SpaceTable, distinct_ids: Sequence[str]) -> Iterator[Callable[[bytes], None]]:
+    def replacing(self, table: SpaceTable, distinct_ids: Collection[str]) -> Iterator[Callable[[bytes], None]]:
         """Take out the rows of these ids, and give a function that puts in what they are now, some thousand at a time.
 
         In a thread of its own, so that the caller reads the next profiles while the engine takes these in.

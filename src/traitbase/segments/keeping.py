@@ -291,7 +291,7 @@ class Keeper:
         if table.has_documents or len(changes.properties) > _PROPERTIES_MAX:
             written, updated = written | updated, set()
         if written:
-            with copy.replacing(table, sorted(written)) as put:
+            with copy.replacing(table, written) as put:
                 _pass_on(snapshot, written, put, work)
         if updated:
             with copy.updating(table, changes.properties) as put:

@@ -278,7 +278,7 @@ class Ingest:
         by_id = group.people[space].by_id
         definitions = group.definitions[space]
         keeps_history, unlinked = self._keeps_history, group.rows.unlinked
-        touched = group.rows.touched.get(space, set())
+        touched = group.rows.touched[space]
         request_id, at_us, key_id = submission.request_id, submission.received_at_us, submission.key_id
         for item, update in enumerate(submission.updates):
             distinct_id, operations, _ = update
@@ -310,7 +310,6 @@ class Ingest:
     def _edit(self, group: Group, submission: Submission, edit: Edit) -> None:
         """Carry out an edit; if it cannot be, the submission's outcome says why."""
         space, rows = submission.space, group.rows
-        rows.touched.pop(space, None)  # it may change anything
         properties = getattr(edit, "properties", None)
         told: list[str] = []
 

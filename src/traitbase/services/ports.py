@@ -276,7 +276,8 @@ class WriteSet:
 
     `deleted` ids go first, then `repointed` aliases lead elsewhere, then come `edited` and `profiles`.
     `deleted_aliases` are aliases of deleted profiles that were not looked at. `touched` names the properties that can
-    be other than stored in a space's `profiles` (no such set: any of them). `having` says by how much the number of
+    be other than stored in a space's `profiles` (no such set: any of them); `edited` ones
+    can be anything. `having` says by how much the number of
     profiles that have a property changes, `ignored_counts` that of its ignored values. `must_hold`: something was
     answered that depends on what was seen, so this is to be checked even if there is nothing to write.
     """
