@@ -29,6 +29,7 @@ _ASKED = 30
 _SCANNED = 3
 _CHANGED = 10_000
 _BATCH = 1_000
+_UNASKED_SECONDS = 11  # then the copy does not follow closely any more, and whoever asks has all of it to wait for
 _STREAM_BATCHES = 200
 _STREAM_LINES = 4
 _STREAM_SECONDS_A_BATCH = 0.1
@@ -75,6 +76,7 @@ def _catching_up(server: Server, rounds: Rounds) -> Iterator[Line]:
     question = wide.QUESTIONS[0]
     times = []
     for turn in range(5):
+        time.sleep(_UNASKED_SECONDS)
         for start in range(0, _CHANGED, _BATCH):
             items = [
                 {"distinct_id": distinct_id(number * 97 % rounds.rows), "action": {"$set": {"p02": turn * 10 + 1}}}

@@ -226,11 +226,12 @@ def test_it_is_fed_which_properties_may_have_changed_of_profiles_that_were_there
     session.write(WriteSet(profiles=some, touched=touched), wait_seconds=1)
     whole, updated = [(*LIVE, ["c"], None), (*TEST, ["z"], None)], [(*LIVE, ["a", "b"], ["m", "n"])]
     assert fed_properties(1) == [*whole, *updated]
-    many = {LIVE: {f"p{number}" for number in range(21)}}
-    session.write(WriteSet(profiles=[profile("a", 3)], touched=many), wait_seconds=1)
-    session.write(WriteSet(profiles=[profile("a", 4)]), wait_seconds=1)
-    assert fed_properties(4) == [(*LIVE, ["a"], None)] * 2
-    assert end(store).total == 8
+    ten, eleven = ({LIVE: {f"p{number}" for number in range(most)}} for most in (10, 11))
+    session.write(WriteSet(profiles=[profile("a", 3)], touched=ten), wait_seconds=1)
+    session.write(WriteSet(profiles=[profile("a", 4)], touched=eleven), wait_seconds=1)
+    session.write(WriteSet(profiles=[profile("a", 5)]), wait_seconds=1)
+    assert fed_properties(4) == [(*LIVE, ["a"], sorted(ten[LIVE])), *[(*LIVE, ["a"], None)] * 2]
+    assert end(store).total == 9
 
 
 def test_an_update_that_lost_its_race_feeds_nothing(store, session):

@@ -184,7 +184,7 @@ class Copy:
 
         In a thread of its own, so that the caller reads the next profiles while the engine takes these in.
         """
-        with _beside() as do:
+        with _beside(threads=1, waiting=_WAITING_MAX) as do:
             do(self.delete, table, distinct_ids)
             yield lambda profiles: do(self.insert, table, readable(profiles))
 
@@ -194,7 +194,7 @@ class Copy:
 
         In a thread of its own, as `replacing`. Raises Strayed if one of the profiles is not there.
         """
-        with _beside() as do:
+        with _beside(threads=1, waiting=_WAITING_MAX) as do:
             yield lambda profiles: do(self.update, table, properties, readable(profiles))
 
     @contextmanager
@@ -215,17 +215,8 @@ class Copy:
                 cursors.append(mine.cursor)
             mine.cursor.execute(statement, {**parameters, "lines": readable(profiles)})
 
-        pending: deque[Future[None]] = deque()
-        with ThreadPoolExecutor(self._threads) as pool:
-
-            def put(profiles: bytes) -> None:
-                pending.append(pool.submit(fill, profiles))
-                if len(pending) > 2 * self._threads:
-                    pending.popleft().result()
-
-            yield put
-            for each in pending:
-                each.result()
+        with _beside(threads=self._threads, waiting=2 * self._threads) as do:
+            yield lambda profiles: do(fill, profiles)
         for cursor in cursors:
             cursor.execute("COMMIT")
             cursor.close()
@@ -381,16 +372,16 @@ class WritingAnew:
 
 
 @contextmanager
-def _beside() -> Iterator[Callable[..., None]]:
-    """Give a function that has something done in a thread, one thing after another; no more than a few wait for it."""
+def _beside(*, threads: int, waiting: int) -> Iterator[Callable[..., None]]:
+    """Give a function that has something done in other threads, begun in order; no more than so many wait for them."""
     pending: deque[Future[None]] = deque()
 
     def do(what: Callable[..., None], *arguments: Any) -> None:
         pending.append(pool.submit(what, *arguments))
-        if len(pending) > _WAITING_MAX:
+        if len(pending) > waiting:
             pending.popleft().result()
 
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         yield do
         for each in pending:
             each.result()

@@ -28,7 +28,7 @@ from traitbase.segments.layout import SpaceTable
 from traitbase.segments.progress import Progress, Tell
 from traitbase.segments.readers import Readers
 from traitbase.services.cohorts.ports import READY, EngineState
-from traitbase.services.ports import DefinitionRow, FeedEnd, Moment, Snapshot, Store
+from traitbase.services.ports import FED_PROPERTIES_MAX, DefinitionRow, FeedEnd, Moment, Snapshot, Store
 
 _PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.02
@@ -38,7 +38,6 @@ _FOLLOW_SECONDS = 0.1
 _WORTH_FOLLOWING = 2_000  # changed profiles
 _WORTH_CATCHING_UP = 20_000  # changed profiles: about half a second's work
 _WORTH_REWRITING = 100_000  # changed profiles: they are not as small, and not as quickly read, as the others
-_PROPERTIES_MAX = 10  # of more, rows are replaced as a whole as quickly
 _STEP = 500  # of the largest profiles they are 128 MB
 _REST_AFTER_REWRITING = 20  # times as long as it took
 _LOG_SHARE = 4  # of the memory: what changed is held there, about as large as in the log, until it is rewritten
@@ -137,7 +136,7 @@ class Keeper:
             raise self._not_ready()
         try:
             moment = stack.enter_context(self._store.open_moment())
-            if self._thread is not None and not self._is_near(moment):
+            if self._thread is not None and not self._is_near(moment, _WORTH_CATCHING_UP):
                 return None
             copy = self._caught_up(moment)
             snapshot = moment.snapshot(space)
@@ -158,13 +157,13 @@ class Keeper:
                 self._forget(copy, reason)
         self._wake.set()
 
-    def _is_near(self, moment: Moment, within: int | None = None) -> bool:
+    def _is_near(self, moment: Moment, within: int) -> bool:
         """Tell whether catching up is quick enough for whoever waits for an answer."""
         copy = self._copy
         if copy is None:
             return False
         behind = moment.feed_end().total - copy.position.total
-        return behind <= (_WORTH_CATCHING_UP if within is None else within) and moment.holds(copy.position)
+        return behind <= within and moment.holds(copy.position)
 
     def _is_followed(self) -> bool:
         """Tell whether somebody asked lately, so that the work in the background is done in small steps."""
@@ -288,7 +287,7 @@ class Keeper:
         if changes.deleted:
             copy.erase(table, changes.deleted)
         written, updated = set(changes.written), changes.updated.keys() - changes.written.keys()
-        if table.has_documents or len(changes.properties) > _PROPERTIES_MAX:
+        if table.has_documents or len(changes.properties) > FED_PROPERTIES_MAX:
             written, updated = written | updated, set()
         if written:
             with copy.replacing(table, written) as put:
@@ -386,7 +385,7 @@ class Keeper:
         while self._lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
             try:
                 with self._store.open_moment() as moment:
-                    if self._thread is None or self._is_near(moment):
+                    if self._thread is None or self._is_near(moment, _WORTH_CATCHING_UP):
                         return self._cleared(self._caught_up(moment), at_most_rows)
             finally:
                 self._lock.release()

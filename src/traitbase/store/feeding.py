@@ -7,8 +7,11 @@ sequence is the order of commits.
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -22,6 +25,7 @@ from traitbase.store.tables import feed
 
 _IDS_A_ROW = 10_000
 _SOUGHT_MAX = 20  # of more, reading every row is quicker
+_SPACE_OF = itemgetter(0, 1)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[str]).decode
 
@@ -38,22 +42,28 @@ class Fed:
 
 def fed_of(rows: WriteSet) -> Iterator[Fed]:
     """Yield what is to be fed of a group: apart from each other, profiles as a whole and those with a few updates."""
-    whole: dict[Space, list[str]] = {}
-    updated: dict[Space, list[str]] = {}
+    whole: defaultdict[Space, list[str]] = defaultdict(list)
+    updated: defaultdict[Space, list[str]] = defaultdict(list)
     deleted: dict[Space, list[str]] = {}
     named = {space: sorted(names) for space, names in rows.touched.items() if len(names) <= FED_PROPERTIES_MAX}
-    for row in rows.profiles:
-        space = Space(*row[:2])
-        fed = updated if row.revision > 1 and space in named else whole
-        fed.setdefault(space, []).append(row[2])
+    for key, profiles in groupby(rows.profiles, _SPACE_OF):  # they are in order
+        space = Space(*key)
+        if space in named:
+            mine = list(profiles)
+            updated[space] += [row.distinct_id for row in mine if row.revision > 1]
+            whole[space] += [row.distinct_id for row in mine if row.revision == 1]
+        else:
+            whole[space] += [row.distinct_id for row in profiles]
     for edited in rows.edited:
-        whole.setdefault(Space(*edited.row[:2]), []).append(edited.row.distinct_id)
+        whole[Space(*edited.row[:2])].append(edited.row.distinct_id)
     for seen in rows.deleted:
         deleted.setdefault(Space(*seen[:2]), []).append(seen.profile_id)
     for space in sorted(whole.keys() | deleted.keys()):
-        yield Fed(space, whole.get(space, []), deleted.get(space, []), None)
-    for space, distinct_ids in sorted(updated.items()):
-        yield Fed(space, distinct_ids, [], named[space])
+        if whole[space] or space in deleted:
+            yield Fed(space, whole[space], deleted.get(space, []), None)
+    for space, distinct_ids in updated.items():
+        if distinct_ids:
+            yield Fed(space, distinct_ids, [], named[space])
 
 
 class Feeding:

@@ -32,7 +32,7 @@ _END = [feed.c[name] for name in FeedEnd._fields]
 _FEED_END = sa.select(*_END).order_by(feed.c.sequence.desc()).limit(1)
 _WORKSPACE = sa.select(workspaces).where(workspaces.c.workspace_id == sa.bindparam("id"))
 _FED = [feed.c[name] for name in FeedRow._fields]
-_decode_ids = msgspec.json.Decoder(list[str]).decode
+_decode_texts = msgspec.json.Decoder(list[str]).decode
 
 
 class SqlSnapshot:
@@ -147,8 +147,8 @@ class SqlMoment:
         """Yield the feed's rows behind a sequence, in order."""
         query = sa.select(*_FED).where(feed.c.sequence > after).order_by(feed.c.sequence)
         for row in self._connection.execute(query).all():
-            names = None if row.properties is None else _decode_ids(row.properties)
-            yield FeedRow._make((*row[:4], _decode_ids(row.written), _decode_ids(row.deleted), names))
+            names = None if row.properties is None else _decode_texts(row.properties)
+            yield FeedRow._make((*row[:4], _decode_texts(row.written), _decode_texts(row.deleted), names))
 
     def spaces(self) -> list[Space]:
         """Return the spaces that have profiles, by one look into the index each."""
