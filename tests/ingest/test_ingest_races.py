@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from ingest.submitting import exhaust, ignored_in, ingest_on, kinds_in, properties_in, run, sent
-from store.backends import LIVE
+from store.backends import LIVE, plain
 from traitbase.domain.errors import Conflict
 from traitbase.services.ingest import Group
 
@@ -84,7 +84,7 @@ def test_makes_a_profile_anew_that_was_erased_meanwhile(backend, store, ingest):
     (before,) = store.find_profiles(LIVE, ["u"])
     backend.erase_profile(LIVE, "u")
     run(ingest, sent(("u", {"$set": {"b": 2}})))
-    (after,) = store.find_profiles(LIVE, ["u"])
+    (after,) = plain(store.find_profiles(LIVE, ["u"]))
     assert (after.document, after.revision, after.profile_id != before.profile_id) == ('{"b":2}', 1, True)
 
 

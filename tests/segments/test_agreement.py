@@ -50,7 +50,7 @@ def row_of(person: Person) -> CopiedRow:
 
 def fill(copy: Copy, people: Sequence[Person]) -> SpaceTable:
     """Bring a population into the copy, in place of the one before."""
-    with copy.moving(FeedEnd(1, "t", 1)):
+    with copy.moving(FeedEnd(1, "t")):
         table = copy.table_of(SPACE, populations.KINDS)
         for name in (table.profiles, table.members):
             copy._connection.execute(f"DELETE FROM {name}")

@@ -9,14 +9,24 @@ import contextlib
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+import psycopg
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from support.postgres import fresh_database
 from traitbase.domain.spaces import Space, Workspace
-from traitbase.services.ports import Store
+from traitbase.services.ports import BETWEEN_COPIED_FIELDS, BETWEEN_COPIED_ROWS, CopiedRow, ProfileRow, Store
 from traitbase.store.memory import MemoryStore
+from traitbase.store.postgres import open_postgres
 from traitbase.store.sqlite import open_sqlite
+from traitbase.store.tables import ONLY_ON
 
 NORTH = Workspace("north", "North", "Europe/Berlin", 1_000)
 SOUTH = Workspace("south", "South", "US/Pacific", 2_000)
@@ -24,10 +34,34 @@ LIVE, TEST = Space("north", "live"), Space("north", "test")
 SOUTH_LIVE = Space("south", "live")
 
 
+_reader = msgspec.json.Decoder(float_hook=Decimal)
+_writer = msgspec.json.Encoder(decimal_format="number", order="sorted")
+
+
+def plain(rows: Iterable[ProfileRow]) -> list[ProfileRow]:
+    """Return rows with their documents written alike: a store may write the same JSON in another way."""
+    return [row._replace(document=_plain(row.document.encode()).decode()) for row in rows]
+
+
+def plain_copied(text: bytes) -> bytes:
+    """Return the text of copied profiles with their documents written alike."""
+    lines = [line.split(BETWEEN_COPIED_FIELDS) for line in text.split(BETWEEN_COPIED_ROWS) if line]
+    at = CopiedRow._fields.index("document")
+    return BETWEEN_COPIED_ROWS.join(
+        BETWEEN_COPIED_FIELDS.join([*line[:at], _plain(line[at]), *line[at + 1 :]]) for line in lines
+    )
+
+
+def _plain(document: bytes) -> bytes:
+    return _writer.encode(_reader.decode(document))
+
+
 class Backend(Protocol):
     """One implementation with data of its own."""
 
     store: Store
+    owns_its_files: bool
+    """Whether it decides itself what becomes of what was deleted."""
 
     def reopen(self) -> Store:
         """Return a second opening of the same data, as another process has it. Closed with the backend."""
@@ -46,6 +80,8 @@ class Backend(Protocol):
 
 
 class SqliteBackend:
+    owns_its_files = True
+
     def __init__(self, folder: Path) -> None:
         self.path = folder / "traitbase.db"
         self.store = open_sqlite(self.path)
@@ -79,6 +115,8 @@ class SqliteBackend:
 
 
 class MemoryBackend:
+    owns_its_files = True
+
     def __init__(self, _folder: Path) -> None:
         self.store = MemoryStore()
 
@@ -115,7 +153,44 @@ class MemoryBackend:
         return
 
 
-BACKENDS = {"sqlite": SqliteBackend, "memory": MemoryBackend}
+class PostgresBackend:
+    owns_its_files = False
+
+    def __init__(self, _folder: Path) -> None:
+        self._stack = contextlib.ExitStack()
+        self.url = self._stack.enter_context(fresh_database())
+        self.store = open_postgres(self.url)
+        self._opened: list[Store] = [self.store]
+
+    def reopen(self) -> Store:
+        self._opened.append(open_postgres(self.url))
+        return self._opened[-1]
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        with psycopg.connect(self.url) as other:
+            other.execute("LOCK TABLE definition_revisions, profiles IN EXCLUSIVE MODE")
+            yield
+            other.rollback()
+
+    def erase_profile(self, space: Space, distinct_id: str) -> None:
+        with psycopg.connect(self.url) as other:
+            where = "workspace_id = %s AND environment = %s AND distinct_id = %s"
+            other.execute(f"DELETE FROM profiles WHERE {where}", (*space, distinct_id))
+
+    def changes_naming(self, space: Space, distinct_ids: Sequence[str]) -> list[str]:
+        with psycopg.connect(self.url) as other:
+            query = "SELECT request_id, distinct_id FROM changes WHERE workspace_id = %s AND environment = %s"
+            rows = other.execute(query, space).fetchall()
+        return sorted(request_id for request_id, distinct_id in rows if distinct_id in distinct_ids)
+
+    def close(self) -> None:
+        for store in self._opened:
+            store.close()
+        self._stack.close()
+
+
+BACKENDS = {"sqlite": SqliteBackend, "postgres": PostgresBackend, "memory": MemoryBackend}
 
 
 @contextlib.contextmanager
@@ -129,3 +204,14 @@ def fresh(name: str) -> Iterator[Backend]:
             yield backend
         finally:
             backend.close()
+
+
+def differences(connection: sa.Connection, metadata: sa.MetaData) -> list[object]:
+    """Return what is in the database and not in the code's description of it, and the other way round."""
+
+    def is_ours(_thing: object, name: str | None, type_: str, *_more: object) -> bool:
+        return type_ != "table" or ONLY_ON.get(name, connection.dialect.name) == connection.dialect.name
+
+    options = {"compare_type": True, "compare_server_default": True, "include_object": is_ours}
+    found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+    return [each for each in found if "comment" not in str(each[0][0] if isinstance(each, list) else each[0])]

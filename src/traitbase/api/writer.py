@@ -199,7 +199,11 @@ class GroupCommitWriter:
         """
         write: Callable[[], None] = functools.partial(self._write, group)
         is_small = len(group.rows.changes) <= _STAGED_ON_LOOP_MAX and not group.rows.erasures
-        if is_small and sum([waiting.size for waiting in taken]) <= _STAGED_ON_LOOP_BYTES:
+        if (
+            is_small
+            and self._ingest.stages_at_once
+            and sum([waiting.size for waiting in taken]) <= _STAGED_ON_LOOP_BYTES
+        ):
             # Where somebody else is writing, the thread waits for them; it meets the fault again if it is another.
             with contextlib.suppress(Conflict, Refused):
                 write = self._ingest.commit if self._ingest.stage(group) else _nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from traitbase.domain.spaces import Space
-from traitbase.services.ports import Moment
+from traitbase.services.ports import FeedEnd, Moment
 
 
 @dataclass(slots=True)
@@ -27,8 +27,8 @@ class Changes:
         return len(self.written.keys() | self.updated.keys())
 
 
-def read_changes(moment: Moment, after: int) -> dict[Space, Changes]:
-    """Return what has changed in each space, after a sequence and up to a moment."""
+def read_changes(moment: Moment, after: FeedEnd) -> dict[Space, Changes]:
+    """Return what has changed in each space, since the end of the feed at an earlier moment and up to this one."""
     found: dict[Space, Changes] = {}
     for row in moment.read_feed(after):
         pending = found.setdefault(Space(row.workspace_id, row.environment), Changes())

@@ -22,7 +22,7 @@ from traitbase.domain.spaces import Space
 from traitbase.domain.values import Kind
 from traitbase.segments.layout import COLUMNS_MAX, ID, KEY, LAYOUT, PROFILE_ID, Column, SpaceTable
 from traitbase.segments.loading import MACROS, columns_of, insertion, readable, updating
-from traitbase.services.ports import BETWEEN_COPIED_ROWS, FeedEnd
+from traitbase.services.ports import BETWEEN_COPIED_ROWS, NOTHING_FED, FeedEnd
 
 _MEMBERS_A_STEP = 50_000
 _TEXT_WORTH_A_STATEMENT = 3_000_000  # bytes: some 4,000 profiles of thirty properties
@@ -33,7 +33,7 @@ _NO_CHECKPOINTS = "1TB"  # they hold everybody up for seconds: a copy is made an
 
 _OWN_TABLES = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
 _META = """
-CREATE TABLE meta (layout INTEGER, sequence BIGINT, token VARCHAR, total BIGINT, traces BOOLEAN);
+CREATE TABLE meta (layout INTEGER, sequence BIGINT, token VARCHAR, traces BOOLEAN);
 CREATE TABLE spaces (number INTEGER, workspace_id VARCHAR, environment VARCHAR, has_documents BOOLEAN);
 CREATE TABLE properties (number INTEGER, name VARCHAR, kind VARCHAR, position INTEGER);
 """
@@ -55,7 +55,7 @@ class Copy:
         self.path = path
         self._threads = limits.threads
         self._connection = _connect(path, limits)
-        self.position = FeedEnd(0, "", 0)
+        self.position = NOTHING_FED
         self.holds_traces = False
         self._rows_put = self._rows_updated = 0
         self.tables: dict[Space, SpaceTable] = {}
@@ -66,7 +66,7 @@ class Copy:
         """Make an empty copy in a new file, or in memory (None)."""
         copy = cls(path, limits)
         copy._connection.execute(_META)
-        copy._connection.execute("INSERT INTO meta VALUES (NULL, 0, '', 0, false)")
+        copy._connection.execute("INSERT INTO meta VALUES (NULL, 0, '', false)")
         copy._prepare()
         return copy
 
@@ -116,7 +116,7 @@ class Copy:
         try:
             yield
             self._connection.execute(
-                "UPDATE meta SET layout = ?, sequence = ?, token = ?, total = ?, traces = ?",
+                "UPDATE meta SET layout = ?, sequence = ?, token = ?, traces = ?",
                 [LAYOUT, *to, self.holds_traces],
             )
             self._connection.execute("COMMIT")
@@ -286,7 +286,7 @@ class Copy:
         meta = None if found is None else self._connection.execute("SELECT * FROM meta").fetchone()
         if meta is None or meta[0] != LAYOUT:
             return False
-        self.position, self.holds_traces = FeedEnd(*meta[1:4]), meta[4]
+        self.position, self.holds_traces = FeedEnd(*meta[1:3]), meta[3]
         by_number = {}
         for number, workspace_id, environment, has_documents in self._rows("SELECT * FROM spaces"):
             by_number[number] = SpaceTable(number, {}, has_documents)

@@ -162,8 +162,7 @@ class Keeper:
         copy = self._copy
         if copy is None:
             return False
-        behind = moment.feed_end().total - copy.position.total
-        return behind <= within and moment.holds(copy.position)
+        return moment.holds(copy.position) and moment.fed_since(copy.position) <= within
 
     def _is_followed(self) -> bool:
         """Tell whether somebody asked lately, so that the work in the background is done in small steps."""
@@ -272,9 +271,9 @@ class Keeper:
     def _bring(self, copy: Copy, moment: Moment, work: Progress) -> None:
         """Bring a copy to a moment, up to which the feed goes on from the copy's own."""
         end = moment.feed_end()
-        if end.sequence == copy.position.sequence:
+        if end == copy.position:
             return
-        pending = read_changes(moment, copy.position.sequence)
+        pending = read_changes(moment, copy.position)
         with (
             work.doing("catching up", sum(each.count_profiles() for each in pending.values())),
             copy.moving(end),
@@ -463,7 +462,7 @@ class Keeper:
             with self._store.open_moment() as moment:
                 if not moment.holds(copy.position):
                     return
-                behind = moment.feed_end().total - copy.position.total
+                behind = moment.fed_since(copy.position)
                 self._bring(copy, moment, Progress(self._tell))
             if behind <= _AHEAD_ENOUGH:
                 return

@@ -15,7 +15,7 @@ from traitbase.domain.destinations import TOKEN_CHANNELS
 from traitbase.domain.rules.fields import CHANNEL_OF, Field
 from traitbase.domain.values import Kind
 
-LAYOUT = 2
+LAYOUT = 3
 """Of the copy's tables. One of another layout is made anew."""
 
 COLUMNS_MAX = 256

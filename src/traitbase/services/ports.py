@@ -344,14 +344,16 @@ class MembersChanged(NamedTuple):
 
 
 class FeedEnd(NamedTuple):
-    """Where the feed ends at a moment: its newest row, and how many ids all rows up to it named. 0: nothing yet."""
+    """Where the feed ends at a moment: the sequence of its newest row, and by what the store knows the moment again.
+
+    Sequence 0: nothing was fed yet.
+    """
 
     sequence: int
     token: str
-    total: int
 
 
-NOTHING_FED = FeedEnd(0, "", 0)
+NOTHING_FED = FeedEnd(0, "")
 
 
 class FeedRow(NamedTuple):
@@ -446,8 +448,11 @@ class Moment(Protocol):
     def holds(self, end: FeedEnd) -> bool:
         """Tell whether the feed goes back to that end of an earlier moment, so that what came since can be read."""
 
-    def read_feed(self, after: int) -> Iterator[FeedRow]:
-        """Yield the feed's rows behind a sequence, in order."""
+    def fed_since(self, end: FeedEnd) -> int:
+        """Return how many ids were fed since that end of an earlier moment, which this one must hold."""
+
+    def read_feed(self, after: FeedEnd) -> Iterator[FeedRow]:
+        """Yield what was fed since that end of an earlier moment, which this one must hold."""
 
     def spaces(self) -> list[Space]:
         """Return the spaces that have profiles."""
@@ -458,6 +463,10 @@ class Moment(Protocol):
 
 class WriteSession(Protocol):
     """One writer's connection. Used by one thread at a time."""
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether staging a few rows takes less time than handing them to a thread: nothing waits for a network."""
 
     def write(self, rows: WriteSet, *, wait_seconds: float) -> None:
         """Make everything visible and durable together, or nothing.

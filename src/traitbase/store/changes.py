@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from traitbase.domain.spaces import Space
 from traitbase.services.ports import CHANGES_A_RECEIPT, ChangeRow, ErasureRow, IdempotencyRow, IgnoredRow
 from traitbase.store.database import Database, within
+from traitbase.store.statements import Statements
 from traitbase.store.tables import changes, erasures, idempotency_keys, ignored_values, unlinked_changes
-from traitbase.store.writing import Statements
 
 _CHANGE = [changes.c[name] for name in ChangeRow._fields]
 _IGNORED = [ignored_values.c[name] for name in IgnoredRow._fields]

@@ -13,8 +13,8 @@ from traitbase.domain.errors import Conflict, InvalidInput, NotFound
 from traitbase.domain.spaces import Space
 from traitbase.services.ports import CohortCheck, CohortRow, MembersChanged
 from traitbase.store.database import Database, within, within_bound
-from traitbase.store.tables import cohort_members, cohorts, feed, profiles
-from traitbase.store.writing import Statements
+from traitbase.store.statements import Statements
+from traitbase.store.tables import cohort_members, cohorts, profiles
 
 _COLUMNS = [cohorts.c[name] for name in CohortRow._fields]
 _ALL = sa.select(*_COLUMNS).where(within_bound(cohorts)).order_by(cohorts.c.name)
@@ -32,6 +32,7 @@ class CohortQueries:
     ) -> MembersChanged | None:
         """Store a new cohort, a static one with its members. See the port for what it returns and raises."""
         with self._database.writing() as connection:
+            self._database.pass_alone(connection, space)
             every = read_cohorts(connection, space)
             _check_name(every, row)
             check(every)
@@ -53,6 +54,7 @@ class CohortQueries:
     def put_cohort(self, space: Space, row: CohortRow, *, check: CohortCheck) -> None:
         """Replace a cohort by its next revision. See the port for what it raises."""
         with self._database.writing() as connection:
+            self._database.pass_alone(connection, space)
             every = read_cohorts(connection, space)
             stored = next((each for each in every if each.cohort_id == row.cohort_id), None)
             if stored is None:
@@ -66,6 +68,7 @@ class CohortQueries:
     def delete_cohort(self, space: Space, cohort_id: str, *, check: CohortCheck) -> bool:
         """Delete a cohort and its list of members. False if there is none."""
         with self._database.writing() as connection:
+            self._database.pass_alone(connection, space)
             every = read_cohorts(connection, space)
             if all(each.cohort_id != cohort_id for each in every):
                 return False
@@ -88,6 +91,7 @@ class CohortQueries:
         with self._database.writing() as connection:
             self._database.make_roomy(connection)
             try:
+                self._database.pass_alone(connection, space)
                 return self._change_members(connection, space, cohort_id, mode, distinct_ids)
             finally:
                 self._database.make_small(connection)
@@ -107,15 +111,7 @@ class CohortQueries:
 
     def trim_feed(self, *, keep: int) -> int:
         """Delete rows of the feed that are more than that many ids behind its end. Returns how many rows."""
-        with self._database.reading() as connection:
-            newest = connection.execute(sa.select(sa.func.max(feed.c.total))).scalar() or 0
-            oldest = connection.execute(sa.select(sa.func.min(feed.c.total))).scalar() or 0
-        if newest - oldest <= keep:
-            return 0
-        last = sa.select(sa.func.max(feed.c.sequence)).scalar_subquery()
-        with self._database.writing() as connection:
-            statement = sa.delete(feed).where(feed.c.total < newest - keep, feed.c.sequence < last)
-            return connection.execute(statement).rowcount
+        return self._compiled.feeding.trim(self._database, keep=keep)
 
     def _change_members(
         self, connection: Connection, space: Space, cohort_id: str, mode: MemberMode, distinct_ids: Sequence[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -12,11 +12,20 @@ from sqlalchemy import Connection, Engine
 from traitbase.domain.spaces import Space
 from traitbase.services.ports import Cleared
 
+if TYPE_CHECKING:
+    from traitbase.store.feeding import Feeding
+    from traitbase.store.known_profiles import KnownProfiles
+    from traitbase.store.running import Preparing
+
 
 class Database(Protocol):
-    """What differs between databases: how connections are made, and what their errors mean."""
+    """What differs between databases: how connections are made, how writers share it, and what its errors mean."""
 
     engine: Engine
+    slot: int
+    """Where this opening counts what many count at once: writers that count in different places do not wait."""
+    answers_at_once: bool
+    """Whether a statement takes less time than a thread would wait for the interpreter: no network is in between."""
 
     def writing(self, *, wait_seconds: float = 15.0) -> AbstractContextManager[Connection]:
         """Open a transaction that may write, commit it at the end, translate the driver's errors.
@@ -33,6 +42,18 @@ class Database(Protocol):
     def begin(self, connection: Connection, *, wait_seconds: float) -> bool:
         """Begin a writing transaction; False if another writer held the database for that long."""
 
+    def commit(self, connection: Connection) -> None:
+        """Commit what was begun. Raises the driver's errors; Refused or Conflict where it is known what came of it."""
+
+    def give_up(self, connection: Connection) -> bool:
+        """Roll back what was begun. False if the connection is of no use any more."""
+
+    def pass_alone(self, connection: Connection, space: Space) -> None:
+        """Let nobody else write in a space until the transaction ends, and wait for those who do."""
+
+    def hold_workspace(self, connection: Connection, workspace_id: str) -> None:
+        """Let nobody else change a workspace's suppressions until the transaction ends, and wait for who does."""
+
     def translating(self) -> AbstractContextManager[None]:
         """Turn the driver's errors into Refused where they mean that the storage cannot be used."""
 
@@ -41,6 +62,9 @@ class Database(Protocol):
 
     def make_small(self, connection: Connection) -> None:
         """Take that back, before the connection goes home to the pool."""
+
+    def number(self, statement: str) -> str:
+        """Return a compiled statement with its places for values numbered in their order, if they have numbers."""
 
     def insert(self, table: sa.Table) -> Any:  # each dialect has an Insert of its own
         """Return the dialect's INSERT, which knows ON CONFLICT."""
@@ -51,8 +75,23 @@ class Database(Protocol):
     def contains(self, column: sa.Column[Any], text: Any) -> sa.ColumnElement[bool]:
         """Return the condition that a text (or what is bound as one) is somewhere in the column, to the letter."""
 
+    def has_property(self, document: sa.Column[Any], bound: Any) -> sa.ColumnElement[bool]:
+        """Return the condition that a document may have a property, and how its name is bound: see `property_sought`.
+
+        It may be true of some that do not have it, never false of one that does.
+        """
+
+    def property_sought(self, name: str) -> str:
+        """Return what is bound for the name of a property that is sought."""
+
     def as_utf8(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[bytes]:
         """Return a text as its bytes in UTF-8, so that the driver makes no string of it."""
+
+    def feeding(self, prepare: Preparing) -> Feeding:
+        """Return how the feed is written and read."""
+
+    def known_profiles(self, prepare: Preparing) -> KnownProfiles:
+        """Return how profiles are taken one revision further."""
 
     def tidy(self) -> None:
         """Do the database's own housekeeping."""

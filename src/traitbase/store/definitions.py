@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import sqlalchemy as sa
 
 from traitbase.domain.definitions import State
@@ -9,10 +11,12 @@ from traitbase.domain.spaces import Space
 from traitbase.domain.values import Kind
 from traitbase.services.ports import DefinitionRow
 from traitbase.store.database import Database, within, within_bound
-from traitbase.store.tables import definition_revisions, property_definitions
+from traitbase.store.tables import definition_revisions, property_definitions, property_usage
 
 _COLUMNS = [property_definitions.c[name] for name in DefinitionRow._fields]
 _ALL = sa.select(*_COLUMNS).where(within_bound(property_definitions)).order_by(property_definitions.c.name)
+_COUNTED = [property_usage.c[name] for name in ("name", "profiles", "ignored")]
+_USAGE = sa.select(*_COUNTED).where(within_bound(property_usage))
 
 
 class DefinitionQueries:
@@ -30,5 +34,14 @@ class DefinitionQueries:
 
 def read_definitions(connection: sa.Connection, space: Space) -> list[DefinitionRow]:
     """Return the definitions in order of name, in a transaction that is open."""
+    profiles: Counter[str] = Counter()
+    ignored: Counter[str] = Counter()
+    for name, more_profiles, more_ignored in connection.execute(_USAGE, space._asdict()):
+        profiles[name] += more_profiles
+        ignored[name] += more_ignored
     rows = connection.execute(_ALL, space._asdict()).all()
-    return [DefinitionRow(row[0], Kind(row[1]), State(row[2]), *row[3:]) for row in rows]
+    stored = (DefinitionRow(row[0], Kind(row[1]), State(row[2]), *row[3:]) for row in rows)
+    return [
+        row._replace(profiles=row.profiles + profiles[row.name], ignored=row.ignored + ignored[row.name])
+        for row in stored
+    ]

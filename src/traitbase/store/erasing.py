@@ -12,7 +12,7 @@ from traitbase.domain.effects import digests_in
 from traitbase.domain.spaces import Environment
 from traitbase.services.ports import ErasedPerson, Erasure
 from traitbase.store.database import Database, within
-from traitbase.store.feeding import scrub_feed
+from traitbase.store.feeding import Feeding
 from traitbase.store.tables import (
     changes,
     cohort_members,
@@ -25,7 +25,7 @@ from traitbase.store.tables import (
 )
 
 
-def erase(database: Database, connection: sa.Connection, erasure: Erasure) -> None:
+def erase(database: Database, feeding: Feeding, connection: sa.Connection, erasure: Erasure) -> None:
     """Erase what is known of some ids (their profiles' rows are deleted by the caller), and write the receipt."""
     deleted, past = _erase_changes(database, connection, erasure)
     counts = {
@@ -46,7 +46,7 @@ def erase(database: Database, connection: sa.Connection, erasure: Erasure) -> No
         "counts": msgspec.json.encode(counts).decode(),
     }
     connection.execute(sa.insert(erasures).values(row))
-    scrub_feed(database, connection, erasure.space, erasure.distinct_ids)
+    feeding.scrub(connection, erasure.space, erasure.distinct_ids)
     database.note_erasure(connection)
 
 
@@ -159,7 +159,7 @@ class _OfPerson:
                 nameless = {"distinct_id": None, "digest": digest, "description": None}
                 copy = {**row, **nameless, "suppression_id": copied_id(row["suppression_id"], digest)}
                 insert = self._database.insert(suppressions).values(copy).on_conflict_do_nothing()
-                copied += self._connection.execute(insert).rowcount
+                copied += len(self._connection.execute(insert.returning(suppressions.c.suppression_id)).all())
         return copied
 
 

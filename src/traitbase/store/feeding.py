@@ -1,29 +1,26 @@
 """Feeding: noting in each transaction which profiles it changes, for copies of them to catch up from.
 
-A row is written with everything else of its transaction, at its end; with one writer at a time, as SQLite has it, the
-sequence is the order of commits.
+A row is written with everything else of its transaction, at its end.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from traitbase.domain.spaces import Space
-from traitbase.services.ports import FED_PROPERTIES_MAX, WriteSet
+from traitbase.services.ports import FED_PROPERTIES_MAX, FeedEnd, FeedRow, WriteSet
 from traitbase.store.database import Database, within
-from traitbase.store.tables import feed
 
-_IDS_A_ROW = 10_000
+IDS_A_ROW = 10_000
 _SOUGHT_MAX = 20  # of more, reading every row is quicker
 _SPACE_OF = itemgetter(0, 1)
 _encode = msgspec.json.Encoder().encode
@@ -66,20 +63,8 @@ def fed_of(rows: WriteSet) -> Iterator[Fed]:
             yield Fed(space, distinct_ids, [], named[space])
 
 
-class Feeding:
-    """The statements of feeding, compiled once for the database's dialect."""
-
-    def __init__(self, dialect: Any) -> None:
-        newest = sa.select(feed.c.sequence, feed.c.total).order_by(feed.c.sequence.desc())
-        newest = newest.limit(sa.literal_column("1")).offset(sa.literal_column("0"))
-        self._newest = str(newest.compile(dialect=dialect))
-        names = [column.name for column in feed.columns]
-        self._add = str(sa.insert(feed).compile(dialect=dialect, column_keys=names))
-
-    def feed_group(self, connection: Connection, rows: WriteSet) -> None:
-        """Feed what a group of the writer changes in profiles."""
-        for each in fed_of(rows):
-            self.feed(connection, each.space, each.written, deleted=each.deleted, properties=each.properties)
+class Feeding(Protocol):
+    """How a database's feed is written and read. See `Moment` of the port for what the reading means."""
 
     def feed(
         self,
@@ -92,29 +77,63 @@ class Feeding:
         properties: Sequence[str] | None = None,
     ) -> None:
         """Feed profiles of a space, or members of a static cohort. `deleted` are profile_ids, `properties` as fed."""
-        names = None if properties is None else _encode(properties).decode()
-        cursor = connection.connection.cursor()
-        cursor.execute(self._newest)
-        sequence, total = cursor.fetchone() or (0, 0)
-        for start in range(0, max(len(written), 1), _IDS_A_ROW):
-            step = written[start : start + _IDS_A_ROW]
-            gone = deleted if start == 0 else ()
-            sequence += 1
-            total += len(step) + len(gone)
-            texts = (_encode(gone).decode(), _encode(step).decode())
-            cursor.execute(self._add, (sequence, secrets.token_hex(8), total, *space, cohort_id, *texts, names))
+
+    def scrub(self, connection: Connection, space: Space, distinct_ids: Collection[str]) -> None:
+        """Take ids out of everything that was fed."""
+
+    def end(self, connection: Connection) -> FeedEnd:
+        """Return where the feed ends."""
+
+    def holds(self, connection: Connection, end: FeedEnd) -> bool:
+        """Tell whether the feed goes back to that end of an earlier moment."""
+
+    def fed_since(self, connection: Connection, end: FeedEnd) -> int:
+        """Return how many ids were fed since that end."""
+
+    def read(self, connection: Connection, after: FeedEnd) -> Iterator[FeedRow]:
+        """Yield what was fed since that end."""
+
+    def trim(self, database: Database, *, keep: int) -> int:
+        """Delete rows that are more than that many ids behind the end. Returns how many rows."""
 
 
-def scrub_feed(database: Database, connection: Connection, space: Space, distinct_ids: Collection[str]) -> None:
-    """Take ids out of everything that was fed."""
-    query = sa.select(feed.c.sequence, feed.c.written).where(within(feed, space))
+def feed_group(feeding: Feeding, connection: Connection, rows: WriteSet) -> None:
+    """Feed what a group of the writer changes in profiles."""
+    for each in fed_of(rows):
+        feeding.feed(connection, each.space, each.written, deleted=each.deleted, properties=each.properties)
+
+
+def written_texts(
+    written: Sequence[str], deleted: Sequence[str], properties: Sequence[str] | None
+) -> Iterator[tuple[int, str, str, str | None]]:
+    """Yield what rows of the feed say, as it is stored: how many ids, deleted ones, written ones, properties."""
+    names = None if properties is None else _encode(properties).decode()
+    for start in range(0, max(len(written), 1), IDS_A_ROW):
+        step = written[start : start + IDS_A_ROW]
+        gone = deleted if start == 0 else ()
+        yield len(step) + len(gone), _encode(gone).decode(), _encode(step).decode(), names
+
+
+def read_row(row: Sequence[Any]) -> FeedRow:
+    """Return a stored row, which has the columns of FeedRow in their order."""
+    sequence, workspace_id, environment, cohort_id, written, deleted, names = row
+    properties = None if names is None else _decode(names)
+    return FeedRow(sequence, workspace_id, environment, cohort_id, _decode(written), _decode(deleted), properties)
+
+
+def scrub_rows(
+    database: Database, connection: Connection, table: sa.Table, space: Space, distinct_ids: Collection[str]
+) -> None:
+    """Take ids out of the rows of a table of what was fed."""
+    key = list(table.primary_key.columns)
+    query = sa.select(table.c.written, *key).where(within(table, space))
     if len(distinct_ids) <= _SOUGHT_MAX:
         texts = (sa.literal(_encode(each).decode()) for each in distinct_ids)
-        query = query.where(sa.or_(*(database.contains(feed.c.written, text) for text in texts)))
+        query = query.where(sa.or_(*(database.contains(table.c.written, text) for text in texts)))
     ids = frozenset(distinct_ids)
-    for sequence, written in connection.execute(query).all():
+    for written, *place in connection.execute(query).all():
         before = _decode(written)
         left = [each for each in before if each not in ids]
         if len(left) < len(before):
-            statement = sa.update(feed).where(feed.c.sequence == sequence).values(written=_encode(left).decode())
-            connection.execute(statement)
+            is_this = (column == value for column, value in zip(key, place, strict=True))
+            connection.execute(sa.update(table).where(*is_this).values(written=_encode(left).decode()))

@@ -224,16 +224,19 @@ class MemoryMoment:
     def feed_end(self) -> FeedEnd:
         if not self._held.feed:
             return NOTHING_FED
-        row, token, total = self._held.feed[-1]
-        return FeedEnd(row.sequence, token, total)
+        row, token, _ = self._held.feed[-1]
+        return FeedEnd(row.sequence, token)
 
     def holds(self, end: FeedEnd) -> bool:
         if end.sequence == 0:
             return not self._held.feed or self._held.feed[0][0].sequence == 1
-        return any(FeedEnd(row.sequence, token, total) == end for row, token, total in self._held.feed)
+        return any(FeedEnd(row.sequence, token) == end for row, token, _ in self._held.feed)
 
-    def read_feed(self, after: int) -> Iterator[FeedRow]:
-        yield from (row for row, _, _ in self._held.feed if row.sequence > after)
+    def fed_since(self, end: FeedEnd) -> int:
+        return sum(len(row.written) + len(row.deleted) for row in self.read_feed(end))
+
+    def read_feed(self, after: FeedEnd) -> Iterator[FeedRow]:
+        yield from (row for row, _, _ in self._held.feed if row.sequence > after.sequence)
 
     def spaces(self) -> list[Space]:
         return sorted({Space(*key[:2]) for key in self._held.profiles})

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from traitbase.domain.spaces import Space
 from traitbase.services.ports import EditedRow
 
-_ASIDE = "\0"  # no id has control characters
+_ASIDE = "\x01"  # no id has control characters; PostgreSQL keeps every character but U+0000
 
 
 def moves_of(edited: Sequence[EditedRow]) -> Iterator[tuple[Space, str, str]]:

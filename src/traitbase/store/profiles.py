@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from traitbase.domain.spaces import Space
 from traitbase.services.ports import ProfileOrder, ProfileRow, SearchField
 from traitbase.store.database import Database, within
+from traitbase.store.statements import Statements
 from traitbase.store.tables import profiles
-from traitbase.store.writing import Statements
 
 _COLUMNS = [profiles.c[name] for name in ProfileRow._fields]
 _SEARCHED = {

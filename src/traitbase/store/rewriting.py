@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
@@ -13,8 +12,8 @@ from traitbase.domain.spaces import Space
 from traitbase.services.ports import ChangeRow, DefinitionRow, IgnoredRow, KeptAsideRow, ProfileRow, Rewriting
 from traitbase.store.database import Database, within
 from traitbase.store.definitions import read_definitions
-from traitbase.store.tables import ignored_values, kept_aside, property_definitions
-from traitbase.store.writing import Statements
+from traitbase.store.statements import Statements
+from traitbase.store.tables import ignored_values, kept_aside, property_definitions, property_usage
 
 # Of two processes one may be a little late with a request that came first: the order of a chain is that of commits.
 _OLDER_LOOKED_AT = 32
@@ -37,6 +36,7 @@ class RewritingQueries:
         with self._database.writing(wait_seconds=wait_seconds) as connection:
             self._database.make_roomy(connection)
             try:
+                self._database.pass_alone(connection, space)
                 yield SqlRewriting(self._database, self._compiled, connection, space)
             finally:
                 self._database.make_small(connection)
@@ -72,12 +72,8 @@ class SqlRewriting:
         return list(map(ProfileRow._make, rows))
 
     def profiles_having(self, name: str, *, after: str, limit: int) -> list[ProfileRow]:
-        """Return up to `limit` profiles behind the id `after` that have the property, in order of distinct_id.
-
-        Finds them by the text of their documents: `"name":` is there if the property is, and hardly ever otherwise.
-        The database parses no JSON, which would take several times as long.
-        """
-        values = (*self._space, after, _as_key(name), limit)
+        """Return up to `limit` profiles behind the id `after` that have the property, in order of distinct_id."""
+        values = (*self._space, after, self._database.property_sought(name), limit)
         return list(map(ProfileRow._make, self._statements.find_having(self._connection, values)))
 
     def kept_aside(self, name: str, *, after: str, limit: int) -> list[KeptAsideRow]:
@@ -130,11 +126,17 @@ class SqlRewriting:
         key = list(property_definitions.primary_key.columns)
         del sent["name"]
         self._connection.execute(insert.on_conflict_do_update(index_elements=key, set_=sent))
+        self._forget_usage(row.name)  # the row has all that was counted
 
     def delete_definition(self, name: str) -> None:
         """Delete a definition."""
         condition = [within(property_definitions, self._space), property_definitions.c.name == name]
         self._connection.execute(sa.delete(property_definitions).where(*condition))
+        self._forget_usage(name)
+
+    def _forget_usage(self, name: str) -> None:
+        condition = [within(property_usage, self._space), property_usage.c.name == name]
+        self._connection.execute(sa.delete(property_usage).where(*condition))
 
     def move_definitions(self) -> None:
         """Take the space's definitions one revision further."""
@@ -226,8 +228,3 @@ def _read_kept_aside(connection: Connection, space: Space, name: str, *, after: 
         .limit(limit)
     )
     return [KeptAsideRow._make(row) for row in connection.execute(query)]
-
-
-def _as_key(name: str) -> str:
-    """Return how the name stands in a document: documents have one encoder, and it writes every name alike."""
-    return f"{msgspec.json.encode(name).decode()}:"

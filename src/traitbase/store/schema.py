@@ -9,29 +9,31 @@ from sqlalchemy import Connection
 
 from traitbase.domain.errors import Refused
 
-HEAD = "0004"
+HEAD = "0005"
 """The schema of this release: the last step in `migrations/versions`."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION = sa.table("alembic_version", sa.column("version_num", sa.Text))
 
 
-def migrate(connection: Connection) -> str | None:
+def version_in(connection: Connection) -> str | None:
+    """Return the version of the schema, None if there is none yet."""
+    if _VERSION.name not in sa.inspect(connection).get_table_names():
+        return None
+    return connection.execute(sa.select(_VERSION.c.version_num)).scalar_one_or_none()
+
+
+def migrate(connection: Connection, *, elsewhere: str) -> str | None:
     """Run the missing steps in the transaction that is open on the connection. Return the version before.
 
     Raises Refused if the database has been migrated by a newer release: an older one must not write to it. So it does
-    if the database holds the tables of another program.
+    if the database holds the tables of another program; `elsewhere` then says what to do.
     """
-    current = None
     tables = sa.inspect(connection).get_table_names()
     if tables and _VERSION.name not in tables:
-        message = (
-            f"the database there is another program's (it has tables such as {tables[0]!r}): choose another folder "
-            "with --data, or move that file away"
-        )
+        message = f"the database there is another program's (it has tables such as {tables[0]!r}): {elsewhere}"
         raise Refused(message, code="store_damaged")
-    if tables:
-        current = connection.execute(sa.select(_VERSION.c.version_num)).scalar_one_or_none()
+    current = version_in(connection)
     if current != HEAD:
         _run_steps(connection, current)
     return current

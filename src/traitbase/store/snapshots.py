@@ -6,33 +6,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from traitbase.domain.errors import NotFound
 from traitbase.domain.spaces import Space, Workspace
-from traitbase.services.ports import (
-    NOTHING_FED,
-    CohortRow,
-    DefinitionRow,
-    FeedEnd,
-    FeedRow,
-    ProfileRow,
-)
+from traitbase.services.ports import CohortRow, DefinitionRow, FeedEnd, FeedRow, ProfileRow
 from traitbase.store.cohorts import read_cohorts
 from traitbase.store.database import Database, within
 from traitbase.store.definitions import read_definitions
-from traitbase.store.tables import cohort_members, feed, profiles, workspaces
-from traitbase.store.writing import Statements
+from traitbase.store.statements import Statements
+from traitbase.store.tables import cohort_members, profiles, workspaces
 
 _ROWS_A_STEP = 500
 _MEMBERS_A_STEP = 10_000
 _COLUMNS = [profiles.c[name] for name in ProfileRow._fields]
-_END = [feed.c[name] for name in FeedEnd._fields]
-_FEED_END = sa.select(*_END).order_by(feed.c.sequence.desc()).limit(1)
 _WORKSPACE = sa.select(workspaces).where(workspaces.c.workspace_id == sa.bindparam("id"))
-_FED = [feed.c[name] for name in FeedRow._fields]
-_decode_texts = msgspec.json.Decoder(list[str]).decode
 
 
 class SqlSnapshot:
@@ -123,32 +111,27 @@ class SqlMoment:
         self._database = database
         self._statements = statements
         self._connection = connection
+        self._feeding = statements.feeding
         self._snapshots: dict[Space, SqlSnapshot] = {}
         self._end: FeedEnd | None = None
 
     def feed_end(self) -> FeedEnd:
         """Return where the feed ends."""
         if self._end is None:
-            row = self._connection.execute(_FEED_END).one_or_none()
-            self._end = NOTHING_FED if row is None else FeedEnd(*row)
+            self._end = self._feeding.end(self._connection)
         return self._end
 
     def holds(self, end: FeedEnd) -> bool:
         """Tell whether the feed goes back to that end of an earlier moment."""
-        if end == self.feed_end():
-            return True
-        if end.sequence == 0:
-            first = self._connection.execute(sa.select(sa.func.min(feed.c.sequence))).scalar()
-            return first in (None, 1)
-        query = sa.select(*_END).where(feed.c.sequence == end.sequence)
-        return self._connection.execute(query).one_or_none() == end
+        return end == self.feed_end() or self._feeding.holds(self._connection, end)
 
-    def read_feed(self, after: int) -> Iterator[FeedRow]:
-        """Yield the feed's rows behind a sequence, in order."""
-        query = sa.select(*_FED).where(feed.c.sequence > after).order_by(feed.c.sequence)
-        for row in self._connection.execute(query).all():
-            names = None if row.properties is None else _decode_texts(row.properties)
-            yield FeedRow._make((*row[:4], _decode_texts(row.written), _decode_texts(row.deleted), names))
+    def fed_since(self, end: FeedEnd) -> int:
+        """Return how many ids were fed since that end of an earlier moment."""
+        return 0 if end == self.feed_end() else self._feeding.fed_since(self._connection, end)
+
+    def read_feed(self, after: FeedEnd) -> Iterator[FeedRow]:
+        """Yield what was fed since that end of an earlier moment."""
+        return self._feeding.read(self._connection, after)
 
     def spaces(self) -> list[Space]:
         """Return the spaces that have profiles, by one look into the index each."""

@@ -12,10 +12,11 @@ from traitbase.store.definitions import DefinitionQueries
 from traitbase.store.profiles import ProfileQueries
 from traitbase.store.rewriting import RewritingQueries
 from traitbase.store.snapshots import SnapshotQueries
+from traitbase.store.statements import Statements
 from traitbase.store.subscriptions import SubscriptionQueries
 from traitbase.store.suppressions import SuppressionQueries
 from traitbase.store.workspaces import WorkspaceQueries
-from traitbase.store.writing import SqlWriteSession, Statements
+from traitbase.store.writing import SqlWriteSession
 
 
 class SqlStore(

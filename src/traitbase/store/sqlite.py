@@ -12,14 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.pool import QueuePool
 
 from traitbase.domain.errors import Refused
+from traitbase.domain.spaces import Space
 from traitbase.services.ports import Cleared
+from traitbase.store.feeding import Feeding
+from traitbase.store.known_profiles import KnownProfiles, UpdateFromValues
+from traitbase.store.running import Preparing
 from traitbase.store.schema import HEAD, migrate
+from traitbase.store.sequential_feed import SequentialFeed
 from traitbase.store.sql import SqlStore
 from traitbase.store.sqlite_driver import ask_once, driver_of, pause
 from traitbase.store.sqlite_traces import Traces
@@ -49,7 +55,7 @@ def open_sqlite(path: Path, *, on_upgrade: Callable[[str, str], None] | None = N
     """
     database = SqliteDatabase(path)
     with database.writing() as connection:
-        before = migrate(connection)
+        before = migrate(connection, elsewhere="choose another folder with --data, or move that file away")
     if before == _BEFORE_ERASURES:
         database.rewrite()
     database.look_for_traces()
@@ -61,7 +67,10 @@ def open_sqlite(path: Path, *, on_upgrade: Callable[[str, str], None] | None = N
 
 
 class SqliteDatabase:
-    """Connections to one SQLite file, and what its errors mean."""
+    """Connections to one SQLite file, and what its errors mean. Whoever writes has all of it to itself."""
+
+    slot = 0
+    answers_at_once = True
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -169,6 +178,21 @@ class SqliteDatabase:
                 self._check_schema(driver)
                 return True
 
+    def commit(self, connection: Connection) -> None:
+        """Commit what was begun."""
+        driver_of(connection).commit()
+
+    def give_up(self, connection: Connection) -> bool:
+        """Roll back what was begun."""
+        driver_of(connection).rollback()
+        return True
+
+    def pass_alone(self, connection: Connection, space: Space) -> None:
+        """Do nothing: whoever writes is alone."""
+
+    def hold_workspace(self, connection: Connection, workspace_id: str) -> None:
+        """Do nothing: whoever writes is alone."""
+
     def remember_schema(self) -> None:
         """Note that the schema is ours: from here on, nothing is written once it is another release's."""
         with self.reading() as connection:
@@ -216,6 +240,10 @@ class SqliteDatabase:
         """Take that back: its pages are given free, those that are not written yet with the commit."""
         driver_of(connection).execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
 
+    def number(self, statement: str) -> str:
+        """Return the statement: SQLite's places for values are all written alike."""
+        return statement
+
     def insert(self, table: sa.Table) -> Any:  # the dialect's own Insert
         """Return SQLite's INSERT, which knows ON CONFLICT."""
         return dialect.insert(table)
@@ -228,6 +256,26 @@ class SqliteDatabase:
     def contains(self, column: sa.Column[Any], text: Any) -> sa.ColumnElement[bool]:
         """Return the condition that a text is somewhere in the column, to the letter (LIKE forgives case)."""
         return sa.func.instr(column, text) > sa.literal_column("0")
+
+    def has_property(self, document: sa.Column[Any], bound: Any) -> sa.ColumnElement[bool]:
+        """Return the condition that a document may have a property.
+
+        Finds it by the text: `"name":` is there if the property is, and hardly ever otherwise. Parsing the JSON would
+        take several times as long.
+        """
+        return self.contains(document, bound)
+
+    def property_sought(self, name: str) -> str:
+        """Return how the name stands in a document: documents have one encoder, and it writes every name alike."""
+        return f"{msgspec.json.encode(name).decode()}:"
+
+    def feeding(self, prepare: Preparing) -> Feeding:
+        """Return the feed whose sequence is the order of commits."""
+        return SequentialFeed(self, prepare)
+
+    def known_profiles(self, prepare: Preparing) -> KnownProfiles:
+        """Return how profiles are taken one revision further."""
+        return UpdateFromValues(prepare)
 
     def as_utf8(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[bytes]:
         """Return a text as its bytes, which are UTF-8 in our files."""

@@ -24,6 +24,7 @@ class SuppressionQueries:
         same = _same_as(row)
         held = sa.select(*_KEY, suppressions.c.created_at_us).where(*same, _holds(row.created_at_us))
         with self._database.writing() as connection:
+            self._database.hold_workspace(connection, row.workspace_id)
             kept = min((tuple(each) for each in connection.execute(held)), default=None)
             if kept is not None:
                 row = row._replace(suppression_id=kept[1], created_at_us=kept[2])
@@ -53,7 +54,7 @@ class SuppressionQueries:
         """Return all that hold by any of the ids or any of the digests, each once, in order of their ids."""
         found: set[SuppressionRow] = set()
         asked = ((suppressions.c.distinct_id, distinct_ids), (suppressions.c.digest, digests))
-        with self._database.reading() as connection, connection.begin():  # one snapshot for both
+        with self._database.snapshot() as connection:  # one state for both
             for column, values in asked:
                 is_one, pass_list = self._database.any_of(column)
                 query = sa.select(*_COLUMNS).where(suppressions.c.workspace_id == workspace_id, is_one, _holds(now_us))

@@ -7,52 +7,54 @@ sequences across profiles for the same reason.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table
+
+from traitbase.store.types import DOCUMENT, TEXT
 
 metadata = MetaData()
 
 workspaces = Table(
     "workspaces",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("timezone", Text, nullable=False),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("name", TEXT, nullable=False),
+    Column("timezone", TEXT, nullable=False),
     Column("created_at_us", BigInteger, nullable=False),
 )
 
 api_keys = Table(
     "api_keys",
     metadata,
-    Column("key_id", Text, primary_key=True),
-    Column("workspace_id", Text, nullable=False, index=True),
-    Column("reach", Text, nullable=False),
-    Column("scope", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("digest", Text, nullable=False, unique=True),
+    Column("key_id", TEXT, primary_key=True),
+    Column("workspace_id", TEXT, nullable=False, index=True),
+    Column("reach", TEXT, nullable=False),
+    Column("scope", TEXT, nullable=False),
+    Column("name", TEXT, nullable=False),
+    Column("digest", TEXT, nullable=False, unique=True),
     Column("created_at_us", BigInteger, nullable=False),
     Column("expires_at_us", BigInteger),
     Column("revoked_at_us", BigInteger),
     Column("last_used_at_us", BigInteger),
-    Column("networks", Text, nullable=False, comment="CIDR, separated by blanks; empty: any address"),
+    Column("networks", TEXT, nullable=False, comment="CIDR, separated by blanks; empty: any address"),
 )
 
 profiles = Table(
     "profiles",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
-    Column("distinct_id", Text, primary_key=True),
-    Column("profile_id", Text, nullable=False),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("distinct_id", TEXT, primary_key=True),
+    Column("profile_id", TEXT, nullable=False),
     Column("revision", BigInteger, nullable=False),
-    Column("document", Text, nullable=False, comment="properties, one JSON object, numbers exact"),
+    Column("document", DOCUMENT, nullable=False, comment="properties, one JSON object, numbers exact"),
     Column("created_at_us", BigInteger, nullable=False),
     Column("updated_at_us", BigInteger, nullable=False),
-    Column("attributes", Text, comment="everything but the properties, one JSON object; null: as usual"),
-    Column("alias_of", Text, comment="the distinct_id that this one leads to; null: it is a profile itself"),
-    Column("last_change", Text, comment="the newest change of this row: request_id/item"),
-    Column("name_key", Text, comment="the name without case, for searches"),
-    Column("email_key", Text, comment="the email address without case, for searches"),
-    Column("country", Text, comment="of the SMS number, ISO 3166-1 alpha-2"),
+    Column("attributes", TEXT, comment="everything but the properties, one JSON object; null: as usual"),
+    Column("alias_of", TEXT, comment="the distinct_id that this one leads to; null: it is a profile itself"),
+    Column("last_change", TEXT, comment="the newest change of this row: request_id/item"),
+    Column("name_key", TEXT, comment="the name without case, for searches"),
+    Column("email_key", TEXT, comment="the email address without case, for searches"),
+    Column("country", TEXT, comment="of the SMS number, ISO 3166-1 alpha-2"),
 )
 
 Index(
@@ -72,24 +74,38 @@ for _key in ("name_key", "email_key"):
 definition_revisions = Table(
     "definition_revisions",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
     Column("revision", BigInteger, nullable=False, comment="goes up with every change to the space's definitions"),
 )
 
 property_definitions = Table(
     "property_definitions",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
+    Column("kind", TEXT, nullable=False),
+    Column("state", TEXT, nullable=False),
     Column("first_seen_at_us", BigInteger, nullable=False),
-    Column("first_seen_in", Text, nullable=False),
-    Column("description", Text),
-    Column("profiles", BigInteger, nullable=False, server_default="0", comment="how many have a value"),
+    Column("first_seen_in", TEXT, nullable=False),
+    Column("description", TEXT),
+    Column("profiles", BigInteger, nullable=False, server_default="0", comment="how many have a value; see usage"),
     Column("ignored", BigInteger, nullable=False, server_default="0", comment="how many values were ignored"),
+)
+
+# What is to be added to a definition's counts. Each writer counts in a slot of its own, so that none waits for another
+# with every group that it writes.
+property_usage = Table(
+    "property_usage",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("profiles", BigInteger, nullable=False),
+    Column("ignored", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # The key begins with the request, not the profile: request ids grow with time, so a busy server appends at one place
@@ -97,19 +113,19 @@ property_definitions = Table(
 changes = Table(
     "changes",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
-    Column("request_id", Text, primary_key=True),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("request_id", TEXT, primary_key=True),
     Column("item", Integer, primary_key=True),
-    Column("distinct_id", Text, primary_key=True),
+    Column("distinct_id", TEXT, primary_key=True),
     Column("received_at_us", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
-    Column("key_id", Text, nullable=False),
-    Column("operations", Text, nullable=False, comment="what was sent, one JSON object"),
-    Column("ignored", Text, comment="JSON array of what was ignored and why; null: nothing"),
-    Column("action", Text, comment="what it was, if no update of properties"),
-    Column("effect", Text, comment="what was before, one JSON object; with an action, also what is after; null: none"),
-    Column("previous", Text, comment="the change of the same profile's row before this one: request_id/item"),
+    Column("key_id", TEXT, nullable=False),
+    Column("operations", TEXT, nullable=False, comment="what was sent, one JSON object"),
+    Column("ignored", TEXT, comment="JSON array of what was ignored and why; null: nothing"),
+    Column("action", TEXT, comment="what it was, if no update of properties"),
+    Column("effect", TEXT, comment="what was before, one JSON object; with an action, also what is after; null: none"),
+    Column("previous", TEXT, comment="the change of the same profile's row before this one: request_id/item"),
     sqlite_with_rowid=False,
 )
 
@@ -118,10 +134,10 @@ changes = Table(
 unlinked_changes = Table(
     "unlinked_changes",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
-    Column("distinct_id", Text, primary_key=True),
-    Column("request_id", Text, primary_key=True),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("distinct_id", TEXT, primary_key=True),
+    Column("request_id", TEXT, primary_key=True),
     Column("item", Integer, primary_key=True),
     sqlite_with_rowid=False,
 )
@@ -129,15 +145,15 @@ unlinked_changes = Table(
 ignored_values = Table(
     "ignored_values",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
-    Column("property", Text, primary_key=True),
-    Column("request_id", Text, primary_key=True),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("property", TEXT, primary_key=True),
+    Column("request_id", TEXT, primary_key=True),
     Column("item", Integer, primary_key=True),
-    Column("operation", Text, primary_key=True),
-    Column("distinct_id", Text, primary_key=True),
-    Column("reason", Text, nullable=False),
-    Column("value", Text, comment="JSON; null: it was too large to keep"),
+    Column("operation", TEXT, primary_key=True),
+    Column("distinct_id", TEXT, primary_key=True),
+    Column("reason", TEXT, nullable=False),
+    Column("value", TEXT, comment="JSON; null: it was too large to keep"),
     Column("received_at_us", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -145,12 +161,12 @@ ignored_values = Table(
 kept_aside = Table(
     "kept_aside",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
-    Column("property", Text, primary_key=True),
-    Column("distinct_id", Text, primary_key=True),
-    Column("value", Text, nullable=False, comment="JSON: what the property's new type could not hold"),
-    Column("request_id", Text, nullable=False, comment="the retype"),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("property", TEXT, primary_key=True),
+    Column("distinct_id", TEXT, primary_key=True),
+    Column("value", TEXT, nullable=False, comment="JSON: what the property's new type could not hold"),
+    Column("request_id", TEXT, nullable=False, comment="the retype"),
     Column("kept_at_us", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -164,24 +180,24 @@ for _table in (ignored_values, kept_aside):
 erasures = Table(
     "erasures",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
-    Column("request_id", Text, primary_key=True),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("request_id", TEXT, primary_key=True),
     Column("erased_at_us", BigInteger, nullable=False),
-    Column("key_id", Text, nullable=False),
-    Column("counts", Text, nullable=False, comment="how much of what was erased, one JSON object; never of whom"),
+    Column("key_id", TEXT, nullable=False),
+    Column("counts", TEXT, nullable=False, comment="how much of what was erased, one JSON object; never of whom"),
 )
 
 suppressions = Table(
     "suppressions",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("suppression_id", Text, primary_key=True),
-    Column("channel", Text, nullable=False),
-    Column("distinct_id", Text, comment="whom it protects; or by destination"),
-    Column("destination", Text, comment="as it was sent; null: by distinct_id, or its person was erased"),
-    Column("digest", Text, comment="by which the destination is recognised"),
-    Column("description", Text),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("suppression_id", TEXT, primary_key=True),
+    Column("channel", TEXT, nullable=False),
+    Column("distinct_id", TEXT, comment="whom it protects; or by destination"),
+    Column("destination", TEXT, comment="as it was sent; null: by distinct_id, or its person was erased"),
+    Column("digest", TEXT, comment="by which the destination is recognised"),
+    Column("description", TEXT),
     Column("created_at_us", BigInteger, nullable=False),
     Column("expires_at_us", BigInteger),
 )
@@ -192,20 +208,20 @@ Index("ix_suppressions_digest", suppressions.c.workspace_id, suppressions.c.dige
 subscription_settings = Table(
     "subscription_settings",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
-    Column("document", Text, nullable=False, comment="sections and their topics, one JSON object"),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("document", TEXT, nullable=False, comment="sections and their topics, one JSON object"),
     Column("updated_at_us", BigInteger, nullable=False),
 )
 
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
-    Column("idempotency_key", Text, primary_key=True),
-    Column("digest", Text, nullable=False),
-    Column("request_id", Text, nullable=False),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("idempotency_key", TEXT, primary_key=True),
+    Column("digest", TEXT, nullable=False),
+    Column("request_id", TEXT, nullable=False),
     Column("created_at_us", BigInteger, nullable=False),
 )
 
@@ -214,13 +230,13 @@ Index("ix_idempotency_keys_created_at_us", idempotency_keys.c.created_at_us)
 cohorts = Table(
     "cohorts",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
-    Column("cohort_id", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("rule", Text, comment="the tree as JSON; null: it is static"),
-    Column("description", Text),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("cohort_id", TEXT, primary_key=True),
+    Column("name", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("rule", TEXT, comment="the tree as JSON; null: it is static"),
+    Column("description", TEXT),
     Column("revision", BigInteger, nullable=False),
     Column("created_at_us", BigInteger, nullable=False),
     Column("updated_at_us", BigInteger, nullable=False),
@@ -233,10 +249,10 @@ Index("ux_cohorts_name", cohorts.c.workspace_id, cohorts.c.environment, cohorts.
 cohort_members = Table(
     "cohort_members",
     metadata,
-    Column("workspace_id", Text, primary_key=True),
-    Column("environment", Text, primary_key=True),
-    Column("cohort_id", Text, primary_key=True),
-    Column("distinct_id", Text, primary_key=True, comment="a profile's, never an alias"),
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("cohort_id", TEXT, primary_key=True),
+    Column("distinct_id", TEXT, primary_key=True, comment="a profile's, never an alias"),
     sqlite_with_rowid=False,
 )
 
@@ -251,12 +267,32 @@ feed = Table(
     "feed",
     metadata,
     Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("token", Text, nullable=False),
+    Column("token", TEXT, nullable=False),
     Column("total", BigInteger, nullable=False, comment="how many ids were fed up to here"),
-    Column("workspace_id", Text, nullable=False),
-    Column("environment", Text, nullable=False),
-    Column("cohort_id", Text, comment="whose members changed; null: profiles"),
-    Column("deleted", Text, nullable=False, comment="JSON array of profile_ids"),
-    Column("written", Text, nullable=False, comment="JSON array of distinct_ids"),
-    Column("properties", Text, comment="JSON array of names: what can have changed; null: anything"),
+    Column("workspace_id", TEXT, nullable=False),
+    Column("environment", TEXT, nullable=False),
+    Column("cohort_id", TEXT, comment="whose members changed; null: profiles"),
+    Column("deleted", TEXT, nullable=False, comment="JSON array of profile_ids"),
+    Column("written", TEXT, nullable=False, comment="JSON array of distinct_ids"),
+    Column("properties", TEXT, comment="JSON array of names: what can have changed; null: anything"),
 )
+
+# The same where several writers commit at once (PostgreSQL): a row is found by the transaction that wrote it, and what
+# is new at a moment is what its snapshot sees and that of the moment before did not. The first row names nobody.
+transaction_feed = Table(
+    "transaction_feed",
+    metadata,
+    Column("transaction", BigInteger, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("token", TEXT, nullable=False),
+    Column("ids", Integer, nullable=False, comment="how many ids the row names"),
+    Column("workspace_id", TEXT, nullable=False),
+    Column("environment", TEXT, nullable=False),
+    Column("cohort_id", TEXT, comment="whose members changed; null: profiles"),
+    Column("deleted", TEXT, nullable=False, comment="JSON array of profile_ids"),
+    Column("written", TEXT, nullable=False, comment="JSON array of distinct_ids"),
+    Column("properties", TEXT, comment="JSON array of names: what can have changed; null: anything"),
+)
+
+ONLY_ON = {"feed": "sqlite", "transaction_feed": "postgresql"}
+"""Tables that one of the databases has no use for."""

@@ -21,9 +21,9 @@ class WorkspaceQueries:
     def add_workspace(self, workspace: Workspace) -> None:
         """Store a new workspace. Raises Conflict if its id is taken."""
         row = {name: getattr(workspace, name) for name in ("workspace_id", "name", "timezone", "created_at_us")}
-        statement = self._database.insert(workspaces).values(row).on_conflict_do_nothing()
+        insert = self._database.insert(workspaces).values(row).on_conflict_do_nothing()
         with self._database.writing() as connection:
-            if connection.execute(statement).rowcount == 0:
+            if connection.execute(insert.returning(workspaces.c.workspace_id)).one_or_none() is None:
                 raise Conflict(f"there is a workspace {workspace.workspace_id!r} already", code="workspace_exists")
 
     def find_workspace(self, workspace_id: str) -> Workspace | None:

