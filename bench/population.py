@@ -14,6 +14,7 @@ from traitbase.domain.definitions import State
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import Kind
 from traitbase.services.ports import ChangeRow, DefinitionRow, EditedRow, ProfileRow, WriteSet
+from traitbase.settings import load_settings
 
 _SPACE = Space(WORKSPACE_ID, "live")
 _KINDS = {
@@ -28,7 +29,7 @@ _ROWS_A_TRANSACTION = 10_000
 
 def fill(data: Path, rows: int) -> None:
     """Write profiles, their definitions and their changes as batches would have, only faster."""
-    store = bootstrap.open_store(data)
+    store = bootstrap.open_store(load_settings(data=data))
     session = store.open_session()
     rng = random.Random(0)
     for start in range(0, rows, _ROWS_A_TRANSACTION):

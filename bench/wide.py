@@ -18,6 +18,7 @@ from traitbase.domain.definitions import State
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import Kind
 from traitbase.services.ports import DefinitionRow, EditedRow, ProfileRow, WriteSet
+from traitbase.settings import load_settings
 
 SPACE = Space(WORKSPACE_ID, "live")
 _ROWS_A_TRANSACTION = 10_000
@@ -138,7 +139,7 @@ def _value(rng: random.Random, number: int) -> object:
 
 def fill(data: Path, rows: int) -> None:
     """Write profiles and their definitions as batches would have, only faster."""
-    store = bootstrap.open_store(data)
+    store = bootstrap.open_store(load_settings(data=data))
     session = store.open_session()
     drawn = documents(0)
     for start in range(0, rows, _ROWS_A_TRANSACTION):

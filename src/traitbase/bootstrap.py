@@ -7,50 +7,131 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import uuid_utils
 
 from traitbase.domain.errors import Refused
 from traitbase.services.cohorts.ports import CohortEngine
 from traitbase.services.ports import Store
-from traitbase.store.sqlite import open_sqlite
+from traitbase.settings import Settings
+from traitbase.store.sqlite import SqliteDatabase, open_sqlite
+
+if TYPE_CHECKING:
+    from traitbase.store.copying import TableCopied
+    from traitbase.store.postgres_checks import Finding
+
+OnStep: TypeAlias = Callable[[str, int], None]
+"""Is told of a copy: how many more rows of which table are as they should be."""
 
 DATABASE_FILE = "traitbase.db"
-COHORT_MEMORY_BYTES = 1024 * 1024 * 1024
-COHORT_ANSWER_SECONDS = 10.0
 
 
-def open_store(data: Path) -> Store:
-    """Open the store in a data folder, which is created if it does not exist.
+def open_store(settings: Settings) -> Store:
+    """Open the store that the settings name: a PostgreSQL database, or a file in the data folder, which is made.
 
-    Raises Refused, with what to do about it, if the folder cannot be used or was written by a newer release.
+    Raises Refused, with what to do about it, if it cannot be used or was written by a newer release.
     """
+    if url := settings.database_url.get_secret_value():
+        from traitbase.store.postgres import open_postgres  # noqa: PLC0415  # a driver that most have no use for
+
+        return open_postgres(url)
+    return open_sqlite(_file_in(settings.data), on_upgrade=_tell_of_upgrade)
+
+
+def _file_in(data: Path) -> Path:
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)  # people's data: nobody else's to read
     except OSError as error:
         message = f"the data folder {data} cannot be made ({error.strerror}): choose another with --data, or make it"
         raise Refused(message, code="store_unwritable") from error
-    return open_sqlite(data / DATABASE_FILE, on_upgrade=_tell_of_upgrade)
+    return data / DATABASE_FILE
 
 
-def open_engine(
-    store: Store,
-    data: Path | None,
-    *,
-    tell: Callable[..., object],
-    memory_bytes: int = COHORT_MEMORY_BYTES,
-    answer_seconds: float = COHORT_ANSWER_SECONDS,
-) -> CohortEngine:
-    """Open the cohort engine of a store, with its copy in a data folder, or in memory (None).
+def migrate_store(settings: Settings) -> tuple[str | None, str]:
+    """Bring the store to the schema of this release; return the version before (None: there was none) and after."""
+    from traitbase.store.schema import HEAD  # noqa: PLC0415  # only this command asks
 
-    `tell` is given an event's name and its fields. One answer may take so long, and all of them together so much
-    memory.
+    if url := settings.database_url.get_secret_value():
+        from traitbase.store.postgres import PostgresDatabase, migrate_postgres  # noqa: PLC0415  # as above
+
+        database = PostgresDatabase(url)
+        database.check_server()
+        return migrate_postgres(database), HEAD
+    before: list[str | None] = [HEAD if exists_store(settings) else None]
+    open_sqlite(_file_in(settings.data), on_upgrade=lambda old, _new: before.append(old)).close()
+    return before[-1], HEAD
+
+
+def check_database(settings: Settings) -> list[Finding]:
+    """Look at the database that the settings name."""
+    from traitbase.store.postgres_checks import Finding, check_postgres  # noqa: PLC0415  # as above
+
+    if url := settings.database_url.get_secret_value():
+        return check_postgres(url)
+    if not exists_store(settings):
+        return [Finding("file", "fault", f"there is no {DATABASE_FILE} in {settings.data}")]
+    try:
+        store = open_store(settings)
+        store.check()
+    except Refused as error:
+        return [Finding("file", "fault", error.message)]
+    store.close()
+    return [Finding("file", "ok", f"{settings.data / DATABASE_FILE} can be read and written to")]
+
+
+def count_rows(settings: Settings) -> int:
+    """Return how many rows a copy of the data folder's file has."""
+    from traitbase.store import copying  # noqa: PLC0415  # only one command copies
+
+    return copying.count_rows(_opened_file(settings))
+
+
+def copy_store(source: Settings, target: Settings, *, on_step: OnStep) -> list[TableCopied]:
+    """Copy the data folder's file into a PostgreSQL database, which gets its tables if it has none.
+
+    Raises Refused, with what to do about it, if the target holds other data or cannot be used.
+    """
+    from traitbase.store.copying import copy_everything  # noqa: PLC0415  # only one command copies
+    from traitbase.store.postgres import PostgresDatabase  # noqa: PLC0415  # as above
+
+    migrate_store(target)
+    database = PostgresDatabase(target.database_url.get_secret_value())
+    return copy_everything(_opened_file(source), database, on_step=on_step)
+
+
+def _opened_file(settings: Settings) -> SqliteDatabase:
+    path = _file_in(settings.data)
+    open_sqlite(path, on_upgrade=_tell_of_upgrade).close()
+    return SqliteDatabase(path)
+
+
+def place_of(settings: Settings) -> str:
+    """Return where the store is, for people: never with a password."""
+    url = settings.database_url.get_secret_value()
+    if not url:
+        return str(settings.data)
+    from traitbase.store.postgres import PostgresDatabase  # noqa: PLC0415  # a driver that most have no use for
+
+    return PostgresDatabase(url).place
+
+
+def exists_store(settings: Settings) -> bool:
+    """Tell whether there is a store already, so that a typing error makes none. A database is named on purpose."""
+    return bool(settings.database_url.get_secret_value()) or (settings.data / DATABASE_FILE).exists()
+
+
+def open_engine(store: Store, settings: Settings, *, tell: Callable[..., object]) -> CohortEngine:
+    """Open the cohort engine of a store, with its copy in the data folder.
+
+    `tell` is given an event's name and its fields.
     """
     from traitbase.segments.columnar import ColumnarEngine  # noqa: PLC0415  # half a second that few commands need
     from traitbase.segments.copy import Limits  # noqa: PLC0415  # it loads the same libraries
 
-    limits = Limits(memory_bytes=memory_bytes, answer_seconds=answer_seconds)
-    return ColumnarEngine(store, data, limits, tell=tell)
+    limits = Limits(memory_bytes=settings.cohort_memory_mb * 1024 * 1024, answer_seconds=settings.cohort_seconds)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)  # the store may be elsewhere
+    return ColumnarEngine(store, settings.data, limits, tell=tell)
 
 
 def _tell_of_upgrade(before: str, after: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from traitbase.domain.errors import Fault, InvalidInput
@@ -26,6 +26,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRAITBASE_", extra="forbid", frozen=True)
 
     data: Path = Field(Path("traitbase-data"), description="the folder that holds everything that is stored")
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="a PostgreSQL database, as postgresql://user:password@host:5432/database; empty: a file in data",
+    )
     host: str = Field("127.0.0.1", description="the address to listen on; 0.0.0.0 for all")
     port: int = Field(8080, ge=0, le=65535, description="the port to listen on; 0 for any free one")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")

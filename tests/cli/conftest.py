@@ -6,13 +6,13 @@ from contextlib import closing
 
 import pytest
 
-from traitbase import bootstrap
+from support.data import open_store
 from traitbase.services.workspaces import create_workspace
 
 
 @pytest.fixture
 def data(tmp_path):
     folder = tmp_path / "data"
-    with closing(bootstrap.open_store(folder)) as store:
+    with closing(open_store(folder)) as store:
         create_workspace(store, name="Shop", workspace_id="shop", timezone="UTC", at_us=1)
     return folder

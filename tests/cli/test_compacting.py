@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+from support.data import open_store
 from support.server import run_cli, run_json
 from traitbase import bootstrap
 from traitbase.services.workspaces import create_workspace
 
 
 def test_it_writes_the_file_anew_and_says_what_that_was_good_for(tmp_path):
-    with closing(bootstrap.open_store(tmp_path)) as store:
+    with closing(open_store(tmp_path)) as store:
         create_workspace(store, name="n" * 100, workspace_id="shop", timezone="UTC", at_us=1)
     file = tmp_path / bootstrap.DATABASE_FILE
     with closing(sqlite3.connect(file, isolation_level=None)) as driver:
@@ -26,7 +27,7 @@ def test_it_writes_the_file_anew_and_says_what_that_was_good_for(tmp_path):
     with closing(sqlite3.connect(file)) as driver:
         assert driver.execute("PRAGMA user_version").fetchone() == (0,)
     assert "bytes before" in run_cli("compact", data=tmp_path).stdout
-    assert [each.workspace_id for each in bootstrap.open_store(tmp_path).list_workspaces()] == ["shop"]
+    assert [each.workspace_id for each in open_store(tmp_path).list_workspaces()] == ["shop"]
 
 
 def test_it_makes_no_database_where_there_is_none(tmp_path):

@@ -11,8 +11,8 @@ from contextlib import closing
 
 import pytest
 
+from support.data import open_store
 from support.server import TRAITBASE, run_cli, run_json
-from traitbase import bootstrap
 from traitbase.domain.definitions import State
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import Kind
@@ -35,7 +35,7 @@ def fill(data, count: int, note: str = "=1+1") -> None:
         profiles=rows,
         having={SHOP: Counter(note=count)},
     )
-    with closing(bootstrap.open_store(data)) as store, closing(store.open_session()) as session:
+    with closing(open_store(data)) as store, closing(store.open_session()) as session:
         session.write(writes, wait_seconds=5)
 
 
@@ -65,12 +65,12 @@ def test_it_makes_a_file_that_import_takes_whole(filled, tmp_path, format_):
         "profiles": 3,
         "properties": 1,
     }
-    with closing(bootstrap.open_store(filled)) as store:
+    with closing(open_store(filled)) as store:
         create_workspace(store, name="New", workspace_id="new", timezone="UTC", at_us=2)
     taken = run_json("import", str(out), "--workspace", "new", "--environment", "test", data=filled)
     assert taken["lines"] == {"read": 3, "applied": 3, "ignored": 0, "applied_partly": 0, "refused": 0, "blank": 0}
     assert taken["columns"] == [{"name": "note", "type": "string", "origin": "export", "warning": None}]
-    with closing(bootstrap.open_store(filled)) as store:
+    with closing(open_store(filled)) as store:
         assert [row.document for row in store.find_profiles(Space("new", "test"), ["p00002"])] == ['{"note":"=1+1"}']
 
 

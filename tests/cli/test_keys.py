@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from support.data import open_store
 from support.server import run_cli, run_json, serving
-from traitbase import bootstrap
 
 
 def test_a_key_is_shown_once_and_kept_nowhere(data):
@@ -69,7 +69,7 @@ def test_it_names_what_it_cannot_accept(data, arguments, named):
     assert (done.returncode, done.stdout) == (2, "")
     assert named in done.stderr
     assert "Traceback" not in done.stderr
-    with closing(bootstrap.open_store(data)) as store:
+    with closing(open_store(data)) as store:
         assert store.list_api_keys("shop") == []
 
 

@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 
 from ingest.submitting import ingest_on, properties_in, run, sent
+from support.data import open_store
 from support.server import run_cli, run_json
-from traitbase import bootstrap
 from traitbase.domain.spaces import Space
 
 SPACE = Space("shop", "live")
@@ -18,7 +18,7 @@ WHERE = ("--workspace", "shop")
 
 @pytest.fixture
 def store(data):
-    with closing(bootstrap.open_store(data)) as opened, closing(ingest_on(opened)) as ingest:
+    with closing(open_store(data)) as opened, closing(ingest_on(opened)) as ingest:
         run(ingest, sent(("u", {"$set": {"code": 21546}}), ("w", {"$set": {"code": "spring", "n": 1}}), space=SPACE))
         yield opened
 

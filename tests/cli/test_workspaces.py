@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from support.data import open_store
 from support.server import run_cli, run_json
-from traitbase import bootstrap
 
 
 def test_it_makes_a_workspace_and_says_what_comes_next(tmp_path):
@@ -30,7 +30,7 @@ def test_it_makes_up_an_id_where_none_is_given(tmp_path):
 
 
 def test_it_says_so_where_there_is_none_yet(tmp_path):
-    bootstrap.open_store(tmp_path).close()
+    open_store(tmp_path).close()
     done = run_cli("workspace", "list", data=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"No workspace yet. Make one: traitbase workspace create NAME --data {tmp_path}\n"
@@ -55,7 +55,7 @@ def test_it_names_what_it_cannot_accept(data, arguments, named):
     assert done.stderr.startswith("error: ")
     assert named in done.stderr
     assert "Traceback" not in done.stderr
-    with closing(bootstrap.open_store(data)) as store:
+    with closing(open_store(data)) as store:
         assert [each.workspace_id for each in store.list_workspaces()] == ["shop"]
 
 

@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from support.cohorts import encode
+from support.data import open_store
 from support.raw import Line
 from support.server import Cast, Client, Server, make_cast, serving
 from support.strangers import make_strangers
@@ -44,7 +45,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def keys_of_fresh_workspaces(server):
     """Makes workspaces beside the running server, as the command line does, but without starting a process for each."""
-    store = bootstrap.open_store(server.data)
+    store = open_store(server.data)
 
     def make() -> tuple[str, str]:
         workspace_id, at_us = f"fresh{next(_numbers)}", bootstrap.now_us()

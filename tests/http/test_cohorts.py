@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.cohorts import call, count, create, encode, members, preview, rule, rules, sampled
+from support.data import open_store
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "cohorts.json").read_text(), parse_float=Decimal)
 PRO = {"combinator": "and", "rules": [{"field": "plan", "operator": "=", "value": "pro"}]}
@@ -49,7 +50,7 @@ def of_vectors(server, data):
     from traitbase.domain.keys import Reach, Scope
     from traitbase.services.workspaces import create_api_key, create_workspace
 
-    store, at_us = bootstrap.open_store(data), bootstrap.now_us()
+    store, at_us = open_store(data), bootstrap.now_us()
     create_workspace(store, name="Vectors", workspace_id="vectors", timezone=VECTORS["zone"], at_us=at_us)
     made = create_api_key(store, workspace_id="vectors", reach=Reach.BOTH, scope=Scope.ADMIN, name="", at_us=at_us)
     store.close()

@@ -35,9 +35,9 @@ import pytest
 
 from ingest.submitting import ingest_on, properties_in, run, sent
 from store.backends import LIVE
+from support.data import open_store
 from support.people import create, fresh_id, history_of, merge, profile_of, read
 from support.reports import ODD_NAMES, named_tests
-from traitbase.bootstrap import open_store
 from traitbase.domain.spaces import Workspace
 
 MONTH_US = 31 * 86_400_000_000

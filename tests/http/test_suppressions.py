@@ -10,9 +10,9 @@ import uuid
 
 import pytest
 
+from support.data import open_store
 from support.server import run_json
 from support.strangers import STRANGERS
-from traitbase import bootstrap
 from traitbase.services.ports import SuppressionRow
 from traitbase.store.tables import suppressions
 
@@ -167,7 +167,7 @@ def test_it_pages_through_all_each_once_while_some_are_added(server, keys_of_fre
 
 
 def test_it_lists_ten_thousand_at_once_and_points_to_the_rest(server, cast, data):
-    store = bootstrap.open_store(data)
+    store = open_store(data)
     rows = 10_001
     with store._database.writing() as connection:
         every = [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.data import open_store
 from support.server import serving
 from traitbase import bootstrap
 from traitbase.domain.keys import Reach, Scope
@@ -21,7 +22,7 @@ CASES = VECTORS["cases"]
 def spaces(tmp_path_factory):
     """A server with one workspace and key for each case, made in-process: the command line would take minutes."""
     data = tmp_path_factory.mktemp("vectors") / "data"
-    store = bootstrap.open_store(data)
+    store = open_store(data)
     keys = []
     for number in range(len(CASES)):
         now_us = bootstrap.now_us()

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from traitbase import bootstrap
+from support.data import open_store
 from traitbase.cli.imports import import_file
 from traitbase.domain.errors import InvalidInput, NotFound
 from traitbase.domain.spaces import Space, Workspace
@@ -21,7 +21,7 @@ app.command("import")(import_file)
 @pytest.fixture
 def run(tmp_path):
     data = tmp_path / "data"
-    store = bootstrap.open_store(data)
+    store = open_store(data)
     store.add_workspace(Workspace("north", "North", "UTC", 1))
     store.close()
 
@@ -36,7 +36,7 @@ def run(tmp_path):
 
 
 def properties(run, distinct_id):
-    store = bootstrap.open_store(run.data)
+    store = open_store(run.data)
     rows = store.find_profiles(Space("north", "test"), [distinct_id])
     store.close()
     return decode_properties(rows[0].document) if rows else None
@@ -92,7 +92,7 @@ def test_it_writes_nothing_on_a_dry_run(run):
     assert done.exit_code == 1
     assert "1 could be applied (nothing was written), 0 ignored, 1 refused" in done.stdout
     assert properties(run, "ada") is None
-    store = bootstrap.open_store(run.data)
+    store = open_store(run.data)
     assert store.get_definitions(Space("north", "test")) == (0, [])
     store.close()
 

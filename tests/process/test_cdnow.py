@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from support.data import open_store
 from support.server import Client, make_cast, serving
-from traitbase import bootstrap
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import decode_properties
 
@@ -72,7 +72,7 @@ def send(client: Client, items: list[str]) -> None:
 def all_profiles(data: Path) -> dict[str, dict]:
     with PURCHASES.open(newline="") as file:
         customers = sorted({row["customer_id"] for row in csv.DictReader(file)})
-    store = bootstrap.open_store(data)
+    store = open_store(data)
     rows = []
     for start in range(0, len(customers), 500):
         rows += store.find_profiles(Space("north", "live"), customers[start : start + 500])

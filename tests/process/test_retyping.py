@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from support.data import open_store
 from support.server import Server, make_cast, serving
 from traitbase import bootstrap
 from traitbase.domain.spaces import Space
@@ -30,7 +31,7 @@ def text_of(number):
 
 
 def fill(data):
-    store = bootstrap.open_store(data)
+    store = open_store(data)
     ingest = Ingest(store, new_profile_id=bootstrap.new_profile_id)
     for start in range(0, PEOPLE, 5_000):
         numbers = range(start, start + 5_000)
@@ -51,7 +52,7 @@ def filled(tmp_path_factory):
 
 def account(data):
     """Return the property's type, its number of profiles, and all its values: of profiles, and kept aside."""
-    store = bootstrap.open_store(data)
+    store = open_store(data)
     values, aside = {}, {}
     after = None
     while rows := store.list_profiles(LIVE, ProfileOrder.DISTINCT_ID, after=after, limit=5_000):
@@ -81,7 +82,7 @@ AS_NUMBERS = (
 @pytest.mark.slow
 def test_it_says_of_a_hundred_thousand_profiles_what_it_then_does(filled):
     data, _ = filled
-    store = bootstrap.open_store(data)
+    store = open_store(data)
 
     def change(kind, *, dry_run):
         asked = Asked(bootstrap.new_request_id(), bootstrap.now_us(), "key_1")

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.data import open_store
 from traitbase import bootstrap
 from traitbase.domain.keys import Reach, Scope
 from traitbase.services.workspaces import create_api_key, create_workspace
@@ -149,7 +150,7 @@ class Cast:
 
 def make_cast(data: Path) -> Cast:
     """Make the two workspaces and everybody's keys in a data folder (in this process: it is done for many tests)."""
-    store = bootstrap.open_store(data)
+    store = open_store(data)
     for name in ("North", "South"):
         create_workspace(store, name=name, workspace_id=name.lower(), timezone="UTC", at_us=bootstrap.now_us())
 

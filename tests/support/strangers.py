@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from support.data import open_store
 from support.server import Cast
 from traitbase import bootstrap
 from traitbase.domain.keys import Reach, Scope
@@ -24,7 +25,7 @@ STRANGERS = (
 
 def make_strangers(data: Path, cast: Cast) -> dict[str, str | None]:
     """Make the keys (in this process) and return each under who has it."""
-    store = bootstrap.open_store(data)
+    store = open_store(data)
     now_us = bootstrap.now_us()
 
     def make(reach: Reach = Reach.BOTH, **fields) -> str:

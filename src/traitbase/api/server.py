@@ -25,16 +25,7 @@ _DRAIN_SECONDS = 30
 
 def run_server(store: Store, settings: Settings, listener: socket.socket) -> None:
     """Serve on a listening socket until the process is told to stop, and drain what was accepted."""
-    engine = LateEngine(
-        functools.partial(
-            bootstrap.open_engine,
-            store,
-            settings.data,
-            tell=structlog.get_logger().info,
-            memory_bytes=settings.cohort_memory_mb * 1024 * 1024,
-            answer_seconds=settings.cohort_seconds,
-        )
-    )
+    engine = LateEngine(functools.partial(bootstrap.open_engine, store, settings, tell=structlog.get_logger().info))
     try:
         _serve(store, engine, settings, listener)
     finally:

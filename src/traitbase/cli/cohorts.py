@@ -122,14 +122,7 @@ def _asking(
         get_workspace(store, workspace)
         space = Space(workspace, environment.value)
         row = _find(store.list_cohorts(space), cohort)
-        settings = settings_for(data)
-        engine = bootstrap.open_engine(
-            store,
-            settings.data,
-            tell=_tell,
-            memory_bytes=settings.cohort_memory_mb * 1024 * 1024,
-            answer_seconds=settings.cohort_seconds,
-        )
+        engine = bootstrap.open_engine(store, settings_for(data), tell=_tell)
         try:
             yield Asking(store, engine), space, row
         finally:

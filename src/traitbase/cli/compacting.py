@@ -9,6 +9,7 @@ import typer
 
 from traitbase.bootstrap import DATABASE_FILE
 from traitbase.cli.options import AsJson, Data, existing_store_in, settings_for
+from traitbase.domain.errors import Refused
 
 
 def compact(data: Data = None, as_json: AsJson = False) -> None:
@@ -18,7 +19,11 @@ def compact(data: Data = None, as_json: AsJson = False) -> None:
     for it (about 8 s a GB), and is told to send again after 15 s. It needs room for two more copies of the file.
     """
     started = time.monotonic()
-    file = settings_for(data).data / DATABASE_FILE
+    settings = settings_for(data)
+    file = settings.data / DATABASE_FILE
+    if settings.database_url.get_secret_value():
+        message = "PostgreSQL keeps its own files: use its VACUUM FULL (it locks a table) or pg_repack (it does not)"
+        raise Refused(message, code="not_here")
     store = existing_store_in(data)
     before = file.stat().st_size
     try:

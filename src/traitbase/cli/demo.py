@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from traitbase import bootstrap
 from traitbase.domain.errors import Refused
 from traitbase.domain.keys import Reach, Scope
 from traitbase.services.workspaces import create_api_key, create_workspace
+from traitbase.settings import load_settings
 
 _WORKSPACE = "demo"
 _PEOPLE = 1_500
@@ -56,6 +58,7 @@ def demo(
         [sys.executable, "-m", "traitbase", "serve", "--data", str(data), "--port", str(port)],
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, "TRAITBASE_DATABASE_URL": ""},  # always the default
     )
     try:
         url = _url_of(server)
@@ -80,7 +83,7 @@ def _fresh_workspace(data: Path) -> str:
             message = f"{data} is not empty and holds no demo: choose another folder with --data"
             raise Refused(message, code="not_a_demo")
         shutil.rmtree(data)
-    store = bootstrap.open_store(data)
+    store = bootstrap.open_store(load_settings(data=data, database_url=""))
     now_us = bootstrap.now_us()
     create_workspace(store, name="Demo", workspace_id=_WORKSPACE, timezone="Europe/Berlin", at_us=now_us)
     made = create_api_key(

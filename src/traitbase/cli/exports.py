@@ -22,7 +22,7 @@ from traitbase.domain.spaces import Environment, Space
 from traitbase.services.exports.exporting import Export, OnProgress, open_export
 from traitbase.services.exports.files import whole_file
 from traitbase.services.imports.sources import Format
-from traitbase.settings import load_settings
+from traitbase.settings import Settings, load_settings
 
 _STDOUT = Path("-")
 _BY_SUFFIX = {".csv": Format.CSV, ".ndjson": Format.NDJSON, ".jsonl": Format.NDJSON, ".parquet": Format.PARQUET}
@@ -54,7 +54,7 @@ def export(
     if to_stdout and chosen is Format.PARQUET:
         raise InvalidInput("Parquet cannot be written to standard output; name a file with --out")
     signal.signal(signal.SIGTERM, _end_as_if_interrupted)  # so that no half file is left behind
-    store = bootstrap.open_store(_existing(load_settings(data=data).data))
+    store = bootstrap.open_store(_existing(load_settings(data=data)))
     try:
         with open_export(store, Space(workspace, environment.value)) as exported:
             with _progress(exported.total) as on_progress:
@@ -81,14 +81,15 @@ def export(
     typer.echo(f"{what} exported as {chosen.value} in {summary['seconds']:.1f} s", err=to_stdout)
 
 
-def _existing(data: Path) -> Path:
-    """Return the folder. Raises NotFound if nothing is in it: an export makes none."""
-    if not (data / bootstrap.DATABASE_FILE).exists():
+def _existing(settings: Settings) -> Settings:
+    """Return the settings. Raises NotFound if there is no store where they say: an export makes none."""
+    if not bootstrap.exists_store(settings):
+        data = settings.data
         message = (
             f"there is no data in {data} (no {bootstrap.DATABASE_FILE}); name the server's data folder with --data"
         )
         raise NotFound(message, code="no_data")
-    return data
+    return settings
 
 
 def _end_as_if_interrupted(_number: int, _frame: object) -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from traitbase.bootstrap import DATABASE_FILE, open_store
+from traitbase.bootstrap import exists_store, open_store
 from traitbase.domain.errors import NotFound
 from traitbase.services.ports import Store
 from traitbase.settings import Settings, load_settings
@@ -33,19 +33,20 @@ def show_table(table: Table) -> None:
 
 def store_in(data: Path | None) -> Store:
     """Open the store in the folder that the command names, or the one that the settings name; make it if need be."""
-    return open_store(settings_for(data).data)
+    return open_store(settings_for(data))
 
 
 def existing_store_in(data: Path | None) -> Store:
     """Open a store as `store_in` does, but raise NotFound where there is none: a typing error must not make one."""
-    folder = settings_for(data).data
-    if not (folder / DATABASE_FILE).exists():
+    settings = settings_for(data)
+    folder = settings.data
+    if not exists_store(settings):
         message = (
             f"there is no Traitbase data in {folder.absolute()}: name another folder with --data (or TRAITBASE_DATA), "
             f"or make it with traitbase workspace create NAME --data {folder}"
         )
         raise NotFound(message, code="data_not_found")
-    return open_store(folder)
+    return open_store(settings)
 
 
 def settings_for(data: Path | None) -> Settings:

@@ -7,7 +7,6 @@ import errno
 import logging
 import socket
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -38,10 +37,10 @@ def serve(
     log = LogWriter(sys.stderr.fileno())
     _set_up_logging(settings, log)
     listener = _listen(settings.host, settings.port)
-    store = bootstrap.open_store(settings.data)
+    store = bootstrap.open_store(settings)
     try:
         with contextlib.suppress(OSError):  # where nobody can read it, it is not worth ending for
-            _greet(store, settings.data, listener)
+            _greet(store, settings, listener)
         run_server(store, settings, listener)
     finally:
         store.close()
@@ -70,15 +69,17 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _greet(store: Store, data: Path, listener: socket.socket) -> None:
+def _greet(store: Store, settings: Settings, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    typer.echo(f"Traitbase {traitbase.__version__} on http://{shown}:{port} (API: /docs), data in {data}")
+    place = bootstrap.place_of(settings)
+    typer.echo(f"Traitbase {traitbase.__version__} on http://{shown}:{port} (API: /docs), data in {place}")
     if not store.list_workspaces():
+        where = "" if settings.database_url.get_secret_value() else f" --data {settings.data}"
         typer.echo(
             "There is no workspace yet. In another terminal:\n"
-            f"  traitbase workspace create NAME --data {data}\n"
-            f"  traitbase keys create --workspace WSID --data {data}"
+            f"  traitbase workspace create NAME{where}\n"
+            f"  traitbase keys create --workspace WSID{where}"
         )
     sys.stdout.flush()
 

@@ -43,6 +43,7 @@ OLDEST_SERVER = 15
 _WRITING_PATIENCE_SECONDS = 15.0
 _USUAL_PATIENCE_SECONDS = 60.0
 _MIGRATIONS_LOCK = 7_238_210_014_251  # any number that nobody else has
+_COPYING = "a copy into this database is not finished"
 _RESOLVING_SECONDS = 30.0
 _RESOLVING_POLL_SECONDS = 0.1
 _SLOTS = 64
@@ -63,6 +64,9 @@ def open_postgres(url: str) -> SqlStore:
         migrate_postgres(database)
     elif before != HEAD:
         raise _other_schema(before)
+    elif database.is_being_copied_to():
+        message = f"a copy into {database.place} is not finished: run traitbase db copy again"
+        raise Refused(message, code="copy_unfinished")
     return SqlStore(database)
 
 
@@ -83,7 +87,7 @@ class PostgresDatabase:
 
     def __init__(self, url: str) -> None:
         self._url = _driver_url(url)
-        self._place = place_of(self._url)
+        self.place = place_of(self._url)
         self.slot = random.randrange(_SLOTS)  # noqa: S311  # spreads writers, secures nothing
         self.engine: Engine = sa.create_engine(
             self._url,
@@ -114,11 +118,11 @@ class PostgresDatabase:
             encoding = connection.execute(sa.text("SHOW server_encoding")).scalar_one()
         if version < OLDEST_SERVER * 10_000:
             found = f"{version // 10_000}.{version % 10_000}"
-            message = f"{self._place} is PostgreSQL {found}: Traitbase needs {OLDEST_SERVER} or newer"
+            message = f"{self.place} is PostgreSQL {found}: Traitbase needs {OLDEST_SERVER} or newer"
             raise Refused(message, code="store_unusable")
         if encoding != "UTF8":
             message = (
-                f"{self._place} keeps text as {encoding}, which cannot hold every character: make a database with "
+                f"{self.place} keeps text as {encoding}, which cannot hold every character: make a database with "
                 "createdb --encoding=UTF8 --template=template0, and name that"
             )
             raise Refused(message, code="store_unusable")
@@ -213,7 +217,7 @@ class PostgresDatabase:
             raise Refused(message, code="store_unavailable") from error
         except (sa.exc.DBAPIError, psycopg.Error) as error:
             cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-            refusal = refusal_for(cause, self._place) if isinstance(cause, psycopg.Error) else None
+            refusal = refusal_for(cause, self.place) if isinstance(cause, psycopg.Error) else None
             if refusal is None:
                 raise
             raise refusal from error
@@ -269,7 +273,7 @@ class PostgresDatabase:
         with self.reading() as connection:
             query = sa.text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
             if connection.execute(query).scalar_one():
-                message = f"{self._place} can only be read, as a standby: name the primary in TRAITBASE_DATABASE_URL"
+                message = f"{self.place} can only be read, as a standby: name the primary in TRAITBASE_DATABASE_URL"
                 raise Refused(message, code="store_unavailable")
 
     def clear_traces(self, *, wait_seconds: float) -> Cleared:  # noqa: ARG002  # nobody can be told to hurry
@@ -285,6 +289,18 @@ class PostgresDatabase:
             for table in sa.inspect(connection).get_table_names():
                 connection.execute(sa.text(f'VACUUM FULL "{table}"'))
 
+    def is_being_copied_to(self) -> bool:
+        """Tell whether a copy into this database was begun and not finished."""
+        with self.reading() as connection:
+            query = sa.text("SELECT obj_description('alembic_version'::regclass, 'pg_class')")
+            return bool(connection.execute(query).scalar_one() == _COPYING)
+
+    def mark_copying(self, *, is_going_on: bool) -> None:
+        """Note in the database that a copy into it was begun, or that it is finished: until then nobody may use it."""
+        note = f"'{_COPYING}'" if is_going_on else "NULL"
+        with self.writing() as connection:
+            connection.execute(sa.text(f"COMMENT ON TABLE alembic_version IS {note}"))
+
     def _resolve(self, transaction: str | None, backend: int, error: psycopg.Error) -> None:
         """Find out whether a transaction was committed whose connection was lost while it was being committed."""
         deadline = time.monotonic() + _RESOLVING_SECONDS
@@ -298,7 +314,7 @@ class PostgresDatabase:
                     raise Conflict(message, code="lost_race") from error
             time.sleep(_RESOLVING_POLL_SECONDS)
         message = (
-            f"the connection to {self._place} was lost while this was being committed, and it cannot be found out "
+            f"the connection to {self.place} was lost while this was being committed, and it cannot be found out "
             "whether it was: ask for the receipt of the request, or send it again with the same Idempotency-Key"
         )
         raise Refused(message, code="outcome_unknown") from error

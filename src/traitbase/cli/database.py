@@ -1,0 +1,101 @@
+"""`traitbase db …`: the database behind a store, for whoever runs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from traitbase import bootstrap
+from traitbase.cli.options import AsJson, Data, settings_for, show_table
+from traitbase.domain.errors import NotFound, Refused
+from traitbase.settings import Settings, load_settings
+
+app = typer.Typer(no_args_is_help=True, help="The database: its schema, its health, and moving to PostgreSQL.")
+
+To = Annotated[
+    str | None,
+    typer.Option(help="The PostgreSQL database. Default: $TRAITBASE_DATABASE_URL.", show_default=False),
+]
+
+
+@app.command()
+def migrate(data: Data = None, as_json: AsJson = False) -> None:
+    """Bring the database to the schema of this release: make its tables, or take the steps that are missing.
+
+    Stop the servers of the older release first: they refuse to write to a newer schema.
+    """
+    before, after = bootstrap.migrate_store(settings_for(data))
+    if as_json:
+        typer.echo(msgspec.json.encode({"before": before, "after": after}).decode())
+    elif before == after:
+        typer.echo(f"The schema is {after}, that of this release: nothing to do.")
+    else:
+        typer.echo(f"The schema was brought from {before or 'nothing'} to {after}.")
+
+
+@app.command()
+def check(data: Data = None, as_json: AsJson = False) -> None:
+    """Look at the database: whether it can be used, and keeps what it is told. Exit status 1: it does not."""
+    findings = bootstrap.check_database(settings_for(data))
+    if as_json:
+        answer = [{"check": each.check, "state": each.state, "found": each.found} for each in findings]
+        typer.echo(msgspec.json.encode({"checks": answer}).decode())
+    else:
+        table = Table("", "check", "found", box=None)
+        signs = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "fault": "[red]fault[/]"}
+        for each in findings:
+            table.add_row(signs[each.state], each.check, each.found)
+        show_table(table)
+    if any(each.state == "fault" for each in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def copy(data: Data = None, to: To = None, as_json: AsJson = False) -> None:
+    """Copy everything from the data folder's SQLite file into PostgreSQL, and verify it by counts and checksums.
+
+    Run it again if it was interrupted: it goes on where it was. Stop the server of the data folder first, or what it
+    takes in after the end is not copied.
+    """
+    started = time.monotonic()
+    source = load_settings(data=data, database_url="")
+    target = settings_for(data) if to is None else load_settings(data=data, database_url=to)
+    if not target.database_url.get_secret_value():
+        raise Refused("name the database to copy into with --to, or in TRAITBASE_DATABASE_URL", code="bad_settings")
+    if not bootstrap.exists_store(source):
+        message = f"there is no Traitbase data in {source.data.absolute()}: name its folder with --data"
+        raise NotFound(message, code="data_not_found")
+    with _told(source) as on_step:
+        tables = bootstrap.copy_store(source, target, on_step=on_step)
+    seconds = round(time.monotonic() - started, 3)
+    if as_json:
+        rows = [dataclasses.asdict(each) for each in tables]
+        typer.echo(msgspec.json.encode({"tables": rows, "seconds": seconds}).decode())
+        return
+    table = Table("table", "rows", "copied now", "checksum of both", box=None)
+    for each in tables:
+        table.add_row(each.name, f"{each.rows:,}", f"{each.copied:,}", each.checksum)
+    show_table(table)
+    typer.echo(
+        f"Both sides are the same ({seconds:.1f} s). Start the server with TRAITBASE_DATABASE_URL from now on; keep "
+        "the folder until you are sure."
+    )
+
+
+@contextmanager
+def _told(source: Settings) -> Iterator[bootstrap.OnStep]:
+    """Show how far a copy is: every row is copied, then verified."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("copying", total=2 * bootstrap.count_rows(source))
+        yield lambda name, rows: progress.update(task, advance=rows, description=name)

@@ -1,0 +1,30 @@
+"""A data folder as the command line takes it, with its store in the database that the tests run on.
+
+`TRAITBASE_TEST_STORE=postgres`: each folder gets a database of its own, which its settings file names, so that servers
+and commands that are started on it find it there too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from traitbase import bootstrap
+from traitbase.services.ports import Store
+from traitbase.settings import CONFIG_FILE, load_settings
+
+ON_POSTGRES = os.environ.get("TRAITBASE_TEST_STORE") == "postgres"
+
+_kept = contextlib.ExitStack()
+
+
+def open_store(folder: Path) -> Store:
+    """Open the store of a data folder, which is made if it is not there."""
+    if ON_POSTGRES and not (folder / CONFIG_FILE).exists():
+        from support.postgres import fresh_database
+
+        folder.mkdir(parents=True, exist_ok=True)
+        url = _kept.enter_context(fresh_database())
+        (folder / CONFIG_FILE).write_text(f'database_url = "{url}"\n')
+    return bootstrap.open_store(load_settings(data=folder))
