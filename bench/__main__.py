@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import batches, cohorts, importing, listing, singles, startup
+from bench import batches, cohorts, importing, listing, postgres, singles, startup
 from bench.processes import Broken
 from bench.report import Line, table
 from bench.rounds import Rounds
 
-_PARTS = ("set", "batch", "latency", "startup", "import", "listing", "cohorts")
+_PARTS = ("set", "batch", "latency", "startup", "import", "listing", "cohorts", "postgres")
 
 
 def main() -> int:
@@ -61,6 +61,8 @@ def _measure(parts: list[str], rounds: Rounds) -> Iterator[Line]:
         yield from listing.figures(rounds)
     if "cohorts" in parts:
         yield from cohorts.figures(rounds)
+    if "postgres" in parts:
+        yield from postgres.rates(rounds)
 
 
 def _parse() -> argparse.Namespace:

@@ -30,6 +30,8 @@ class Plan(msgspec.Struct, kw_only=True):
     * `closed`: each connection sends its next request when the last is answered, for `seconds` after the warm-up;
     * `once`: the same, until every request has been sent once;
     * `open`: `rate` requests a second whatever the answers do, for `seconds` after the warm-up.
+
+    Of batches, only one of `parts` is sent: others send the rest.
     """
 
     address: Address
@@ -41,6 +43,8 @@ class Plan(msgspec.Struct, kw_only=True):
     seconds: float = 0
     warm_up_seconds: float = 0.5
     rate: float = 0
+    part: int = 0
+    parts: int = 1
 
 
 class Result(msgspec.Struct, kw_only=True):
@@ -118,7 +122,8 @@ async def run(plan: Plan) -> Result:
 
 def _requests(plan: Plan) -> Sequence[bytes]:
     if plan.endpoint == "batch":
-        return batch_requests(plan.address, profiles=plan.profiles, seed=plan.seed)
+        every = batch_requests(plan.address, profiles=plan.profiles, seed=plan.seed)
+        return every[plan.part :: plan.parts]
     return set_requests(plan.address, count=plan.profiles, profiles=plan.profiles, seed=plan.seed)
 
 

@@ -11,6 +11,7 @@ from contextlib import closing
 
 import pytest
 
+from support.data import sqlite_only
 from support.server import Client, make_cast, serving
 from traitbase.api.turns import Turns
 from traitbase.bootstrap import DATABASE_FILE
@@ -30,6 +31,7 @@ def test_it_refuses_who_comes_beyond_and_lets_in_who_comes_later():
         pass
 
 
+@sqlite_only
 def test_readers_are_answered_while_many_wait_to_write(tmp_path):
     data = tmp_path / "data"
     cast = make_cast(data)

@@ -10,11 +10,15 @@ import contextlib
 import os
 from pathlib import Path
 
+import pytest
+
 from traitbase import bootstrap
 from traitbase.services.ports import Store
 from traitbase.settings import CONFIG_FILE, load_settings
 
 ON_POSTGRES = os.environ.get("TRAITBASE_TEST_STORE") == "postgres"
+
+sqlite_only = pytest.mark.skipif(ON_POSTGRES, reason="about SQLite's own files and locks")
 
 _kept = contextlib.ExitStack()
 

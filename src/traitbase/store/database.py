@@ -15,7 +15,7 @@ from traitbase.services.ports import Cleared
 if TYPE_CHECKING:
     from traitbase.store.feeding import Feeding
     from traitbase.store.known_profiles import KnownProfiles
-    from traitbase.store.running import Preparing
+    from traitbase.store.running import Inserting, Preparing
 
 
 class Database(Protocol):
@@ -86,6 +86,9 @@ class Database(Protocol):
 
     def as_utf8(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[bytes]:
         """Return a text as its bytes in UTF-8, so that the driver makes no string of it."""
+
+    def inserting(self, table: sa.Table, names: Sequence[str], prepare: Preparing) -> Inserting:
+        """Return how many rows are inserted that are not there yet."""
 
     def feeding(self, prepare: Preparing) -> Feeding:
         """Return how the feed is written and read."""

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import random
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,14 +25,15 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects import postgresql as dialect
 from sqlalchemy.pool import QueuePool
 
-from traitbase.domain.errors import Conflict, Refused
+from traitbase.domain.errors import Conflict, InvalidInput, Refused
 from traitbase.domain.spaces import Space
 from traitbase.services.ports import Cleared
 from traitbase.store.database import within
 from traitbase.store.feeding import Feeding
 from traitbase.store.known_profiles import KnownProfiles, Upsert
+from traitbase.store.postgres_bulk import CopiedRows
 from traitbase.store.postgres_errors import is_lost, place_of, refusal_for
-from traitbase.store.running import Preparing
+from traitbase.store.running import Inserting, Preparing
 from traitbase.store.schema import HEAD, migrate, version_in
 from traitbase.store.sql import SqlStore
 from traitbase.store.tables import definition_revisions, workspaces
@@ -47,6 +49,8 @@ _COPYING = "a copy into this database is not finished"
 _RESOLVING_SECONDS = 30.0
 _RESOLVING_POLL_SECONDS = 0.1
 _SLOTS = 64
+_WRITERS_MAX = 16
+_TURN_SECONDS = 5.0
 _NUMBERED = re.compile(r"\$\d+|\?")
 _KEEP_ALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 
@@ -88,6 +92,7 @@ class PostgresDatabase:
     def __init__(self, url: str) -> None:
         self._url = _driver_url(url)
         self.place = place_of(self._url)
+        self._writers = threading.BoundedSemaphore(_WRITERS_MAX)
         self.slot = random.randrange(_SLOTS)  # noqa: S311  # spreads writers, secures nothing
         self.engine: Engine = sa.create_engine(
             self._url,
@@ -130,7 +135,7 @@ class PostgresDatabase:
     @contextmanager
     def writing(self, *, wait_seconds: float = _WRITING_PATIENCE_SECONDS) -> Iterator[Connection]:
         """Open a transaction that may write, commit it at the end, translate the driver's errors."""
-        with self.translating(), self.engine.connect() as connection:
+        with self._one_of_few(), self.translating(), self.engine.connect() as connection:
             self.begin(connection, wait_seconds=wait_seconds)
             try:
                 yield connection
@@ -138,6 +143,17 @@ class PostgresDatabase:
                 self.give_up(connection)
                 raise
             self.commit(connection)
+
+    @contextmanager
+    def _one_of_few(self) -> Iterator[None]:
+        """Let few write at once besides the groups, each with a connection: readers must find some, too."""
+        if not self._writers.acquire(timeout=_TURN_SECONDS):
+            message = "too many others are waiting to write already; nothing of this was kept, send it again"
+            raise Refused(message, code="store_unavailable")
+        try:
+            yield
+        finally:
+            self._writers.release()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -217,6 +233,8 @@ class PostgresDatabase:
             raise Refused(message, code="store_unavailable") from error
         except (sa.exc.DBAPIError, psycopg.Error) as error:
             cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+            if type(cause) is psycopg.DataError:  # by the driver itself; the server's are of more telling types
+                raise InvalidInput("a text must not contain the character U+0000", code="nul_character") from error
             refusal = refusal_for(cause, self.place) if isinstance(cause, psycopg.Error) else None
             if refusal is None:
                 raise
@@ -252,6 +270,10 @@ class PostgresDatabase:
     def property_sought(self, name: str) -> str:
         """Return the name itself."""
         return name
+
+    def inserting(self, table: sa.Table, names: Sequence[str], prepare: Preparing) -> Inserting:
+        """Return how many rows are inserted that are not there yet."""
+        return CopiedRows(table, names, prepare)
 
     def feeding(self, prepare: Preparing) -> Feeding:  # noqa: ARG002  # it has prepared already
         """Return the feed that follows transactions."""

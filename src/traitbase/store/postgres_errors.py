@@ -9,7 +9,7 @@ from psycopg import errors
 from traitbase.domain.errors import Conflict, Refused, TraitbaseError
 
 _SHUTTING_DOWN = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow)
-_LOST_RACES = (errors.DeadlockDetected, errors.SerializationFailure)
+_LOST_RACES = (errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation)
 
 
 def place_of(url: sa.URL) -> str:

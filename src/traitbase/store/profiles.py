@@ -52,6 +52,8 @@ class ProfileQueries:
         self, space: Space, field: SearchField, prefix: str, *, after: tuple[str, str] | None, limit: int
     ) -> list[tuple[str, ProfileRow]]:
         """Return up to `limit` profiles whose field begins so, with the field's value, in order of value and id."""
+        if "\0" in prefix:  # which nothing that is stored begins with, and not every database takes
+            return []
         column = _SEARCHED[field]
         beyond = _beyond(prefix)
         query = sa.select(column, *_COLUMNS).where(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -38,6 +38,13 @@ class Preparing:
     def many_rows_of(self, statement: sa.Insert, names: Iterable[str]) -> ManyRows:
         """Return an INSERT of these columns, for many rows at a time."""
         return self.many_rows(self.compile_insert(statement, names))
+
+
+class Inserting(Protocol):
+    """Inserts rows."""
+
+    def execute(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Insert all rows and return how many. A row that is there already is left out, or a lost race."""
 
 
 class ManyRows:

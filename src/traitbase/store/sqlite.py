@@ -23,7 +23,7 @@ from traitbase.domain.spaces import Space
 from traitbase.services.ports import Cleared
 from traitbase.store.feeding import Feeding
 from traitbase.store.known_profiles import KnownProfiles, UpdateFromValues
-from traitbase.store.running import Preparing
+from traitbase.store.running import Inserting, Preparing
 from traitbase.store.schema import HEAD, migrate
 from traitbase.store.sequential_feed import SequentialFeed
 from traitbase.store.sql import SqlStore
@@ -268,6 +268,10 @@ class SqliteDatabase:
     def property_sought(self, name: str) -> str:
         """Return how the name stands in a document: documents have one encoder, and it writes every name alike."""
         return f"{msgspec.json.encode(name).decode()}:"
+
+    def inserting(self, table: sa.Table, names: Sequence[str], prepare: Preparing) -> Inserting:
+        """Return how many rows are inserted that are not there yet."""
+        return prepare.many_rows_of(dialect.insert(table).on_conflict_do_nothing(), names)
 
     def feeding(self, prepare: Preparing) -> Feeding:
         """Return the feed whose sequence is the order of commits."""

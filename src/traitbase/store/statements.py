@@ -91,8 +91,7 @@ class Statements:
         query = sa.select(definition_revisions.c.revision).where(within_bound(definition_revisions))
         self._revision = prepare.compile(query.with_for_update(read=True))  # SQLite has one writer, and no such thing
 
-        insert = database.insert(profiles).on_conflict_do_nothing()
-        self._insert_profiles = prepare.many_rows_of(insert, ProfileRow._fields)
+        self._insert_profiles = database.inserting(profiles, ProfileRow._fields, prepare)
         self._known_profiles = database.known_profiles(prepare)
         first = database.insert(definition_revisions)
         first = first.on_conflict_do_update(
@@ -123,7 +122,7 @@ class Statements:
             ),
             IdempotencyRow._fields,
         )
-        self._add_changes = prepare.many_rows_of(database.insert(changes), ChangeRow._fields)
+        self._add_changes = database.inserting(changes, ChangeRow._fields, prepare)
         self._prepare_edits(database, prepare)
 
     def _prepare_edits(self, database: Database, prepare: Preparing) -> None:
@@ -148,7 +147,8 @@ class Statements:
         )
         insert = database.insert(cohort_members).on_conflict_do_nothing()
         self._join_cohort = prepare.compile_insert(insert, [column.name for column in cohort_members.columns])
-        self._add_members = prepare.many_rows(self._join_cohort)
+        names = [column.name for column in cohort_members.columns]
+        self._add_members = database.inserting(cohort_members, names, prepare)
         insert = database.insert(profiles).on_conflict_do_nothing()
         self._insert_edited = prepare.compile_insert(insert, (*ProfileRow._fields, *_SEARCH_KEYS))
         whole: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in _WRITTEN_WHOLE}
@@ -160,7 +160,7 @@ class Statements:
         ]
         columns = [changes.c[name] for name in ChangeRow._fields]
         self._find_change = prepare.compile(sa.select(*columns).where(*at_place))
-        self._add_unlinked = prepare.many_rows_of(database.insert(unlinked_changes), UnlinkedRow._fields)
+        self._add_unlinked = database.inserting(unlinked_changes, UnlinkedRow._fields, prepare)
         insert = database.insert(ignored_values).on_conflict_do_nothing()
         self._add_ignored_values = prepare.many_rows_of(insert, IgnoredRow._fields)
         names = [column.name for column in kept_aside.columns]
