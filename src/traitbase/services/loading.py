@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum, auto
 
 from traitbase.services.ports import Store
 from traitbase.services.working import People, ProfileCache, Stored, Working
@@ -10,6 +11,14 @@ from traitbase.services.working import People, ProfileCache, Stored, Working
 _ROWS_A_STEP = 256
 _DECODED_A_STEP = 512 * 1024  # bytes of documents: a few milliseconds
 _HOPS_MAX = 20  # merges let aliases lead to the profile itself; a hop more only where a stale row is cached
+
+
+class Step(Enum):
+    """What comes next in work that is done in steps, for whoever drives it."""
+
+    THINKS = auto()
+    ASKS = auto()
+    """The next step waits for the store."""
 
 
 class Loading:
@@ -22,7 +31,7 @@ class Loading:
         self._touched: dict[int, People] = {}
         self._decoded = 0
 
-    def want(self, people: People, distinct_ids: Iterable[str]) -> Iterator[None]:
+    def want(self, people: People, distinct_ids: Iterable[str]) -> Iterator[Step]:
         """Note that the profiles of these ids are needed. Yields between steps."""
         by_id, find_cached = people.by_id, self._cache.get
         workspace_id, environment = people.space
@@ -37,9 +46,9 @@ class Loading:
                     if stored[5] is not None:
                         self._touched[id(people)] = people
                     if self._is_step(stored):
-                        yield
+                        yield Step.THINKS
 
-    def run(self) -> Iterator[None]:
+    def run(self) -> Iterator[Step]:
         """Fetch what is missing, and what aliases lead to. Yields between steps."""
         yield from self._fetch()
         followed: dict[int, People] = {}
@@ -52,10 +61,11 @@ class Loading:
         for people in followed.values():
             _resolve(people)
 
-    def _fetch(self) -> Iterator[None]:
+    def _fetch(self) -> Iterator[Step]:
         missing, self._missing = self._missing, {}
         for people, distinct_ids in missing.values():
             for chunk in _in_steps(distinct_ids):
+                yield Step.ASKS
                 for row in self._store.find_profiles(people.space, chunk):
                     stored = Stored(
                         row.document,
@@ -70,8 +80,8 @@ class Loading:
                     if row.alias_of is not None:
                         self._touched[id(people)] = people
                     if self._is_step(stored):
-                        yield
-                yield
+                        yield Step.THINKS
+                yield Step.THINKS
 
     def _is_step(self, stored: Stored) -> bool:
         """Count a decoded document, and tell whether so much was decoded that others should have a turn."""
@@ -81,7 +91,7 @@ class Loading:
         self._decoded = 0
         return True
 
-    def _want_targets(self, people: People) -> Iterator[None]:
+    def _want_targets(self, people: People) -> Iterator[Step]:
         """Note the aliases met since the last time, and that what they lead to is needed."""
         met = {each: row for each, row in people.by_id.items() if row.alias_of is not None}
         new = [row.alias_of for each, row in met.items() if each not in people.aliases and row.alias_of is not None]

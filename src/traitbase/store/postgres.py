@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import sqlalchemy as sa
@@ -49,6 +49,7 @@ _COPYING = "a copy into this database is not finished"
 _RESOLVING_SECONDS = 30.0
 _RESOLVING_POLL_SECONDS = 0.1
 _SLOTS = 64
+_IDLE_SECONDS = 60
 _WRITERS_MAX = 16
 _TURN_SECONDS = 5.0
 _NUMBERED = re.compile(r"\$\d+|\?")
@@ -84,6 +85,13 @@ def migrate_postgres(database: PostgresDatabase) -> str | None:
     return before
 
 
+class _Work(NamedTuple):
+    """A transaction, and the server's process (its pid) that does it."""
+
+    transaction: str
+    backend: int
+
+
 class PostgresDatabase:
     """Connections to one PostgreSQL database, and what its errors mean."""
 
@@ -92,6 +100,7 @@ class PostgresDatabase:
     def __init__(self, url: str) -> None:
         self._url = _driver_url(url)
         self.place = place_of(self._url)
+        self._orphans: list[_Work] = []
         self._writers = threading.BoundedSemaphore(_WRITERS_MAX)
         self.slot = random.randrange(_SLOTS)  # noqa: S311  # spreads writers, secures nothing
         self.engine: Engine = sa.create_engine(
@@ -165,6 +174,7 @@ class PostgresDatabase:
     def snapshot(self) -> Iterator[Connection]:
         """Open a connection for reading that sees one state of the database, whatever is written meanwhile."""
         with self.translating(), self._repeatable.connect() as connection:
+            _execute(connection, "SET LOCAL idle_in_transaction_session_timeout = 0")  # it holds no locks
             yield connection
 
     def begin(self, connection: Connection, *, wait_seconds: float) -> bool:
@@ -181,7 +191,8 @@ class PostgresDatabase:
             transaction, found = _execute(connection, query).fetchone()
             if found != HEAD:
                 raise _other_schema(found)
-            connection.info["transaction"] = transaction
+            connection.info["work"] = _Work(transaction, _driver_of(connection).info.backend_pid)
+            self._end_orphans(connection)
         return True
 
     def commit(self, connection: Connection) -> None:
@@ -195,15 +206,21 @@ class PostgresDatabase:
         except psycopg.OperationalError as error:
             if not is_lost(error, driver):
                 raise
-            self._resolve(connection.info.pop("transaction", None), driver.info.backend_pid, error)
+            self._resolve(connection.info.pop("work", None), error)
 
     def give_up(self, connection: Connection) -> bool:
-        """Roll back what was begun. False if the connection is lost, and with it what was begun."""
+        """Roll back what was begun. False if the connection is lost, and with it what was begun.
+
+        The server may not know of that for a while, and hold what the transaction has locked: it is told later.
+        """
         driver = _driver_of(connection)
+        work = connection.info.pop("work", None)
         with contextlib.suppress(psycopg.Error):
             driver.rollback()
         if not driver.closed:
             return True
+        if work is not None:
+            self._orphans.append(work)
         connection.invalidate()
         connection.close()
         return False
@@ -323,12 +340,17 @@ class PostgresDatabase:
         with self.writing() as connection:
             connection.execute(sa.text(f"COMMENT ON TABLE alembic_version IS {note}"))
 
-    def _resolve(self, transaction: str | None, backend: int, error: psycopg.Error) -> None:
+    def _end_orphans(self, connection: Connection) -> None:
+        """End what the server still does for connections that were lost."""
+        while self._orphans:
+            _end(connection, self._orphans.pop())
+
+    def _resolve(self, work: _Work | None, error: psycopg.Error) -> None:
         """Find out whether a transaction was committed whose connection was lost while it was being committed."""
         deadline = time.monotonic() + _RESOLVING_SECONDS
-        while transaction is not None and time.monotonic() < deadline:
+        while work is not None and time.monotonic() < deadline:
             with contextlib.suppress(Refused), self.reading() as connection:
-                status = _status_of(connection, transaction, backend)
+                status = _status_of(connection, work)
                 if status == "committed":
                     return
                 if status == "aborted":
@@ -350,20 +372,25 @@ def version_in_use(connection: Connection) -> bool:
     return bool(connection.info["has_tables"])
 
 
-def _status_of(connection: Connection, transaction: str, backend: int) -> str | None:
+def _status_of(connection: Connection, work: _Work) -> str | None:
     """Return `committed`, `aborted`, or `in progress`; then the server has not noticed yet that nobody is there.
 
     A server that crashed before anything of a transaction was on its disk does not know it at all.
     """
     try:
-        row = _execute(connection, "SELECT pg_xact_status($1::xid8)", (transaction,)).fetchone()
+        row = _execute(connection, "SELECT pg_xact_status($1::xid8)", (work.transaction,)).fetchone()
     except psycopg.errors.InvalidParameterValue:  # a transaction that is yet to come
         return "aborted"
     status: str | None = row[0]
     if status == "in progress":
-        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_xid = $2::xid8::xid"
-        _execute(connection, query, (backend, transaction))
+        _end(connection, work)
     return status
+
+
+def _end(connection: Connection, work: _Work) -> None:
+    """End the server's process that does some work, if it still does."""
+    query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_xid = $2::xid8::xid"
+    _execute(connection, query, (work.backend, work.transaction))
 
 
 def _execute(connection: Connection, statement: str, values: tuple[Any, ...] = ()) -> Any:
@@ -402,8 +429,10 @@ def _prepare_connection(driver: psycopg.Connection[Any], _record: object) -> Non
     driver.adapters.register_dumper(int, Int8Dumper)
     driver.autocommit = True
     settings = (f"lock_timeout = {int(_USUAL_PATIENCE_SECONDS * 1000)}", "timezone = 'UTC'")
+    # Whose machine is gone may still have rows locked here.
+    idle = f"idle_in_transaction_session_timeout = {_IDLE_SECONDS * 1000}"
     server_keep_alive = ("tcp_keepalives_idle = 15", "tcp_keepalives_interval = 5", "tcp_keepalives_count = 3")
-    every = (*settings, *server_keep_alive, "client_min_messages = warning")
+    every = (*settings, idle, *server_keep_alive, "client_min_messages = warning")
     driver.execute("; ".join(f"SET {setting}" for setting in every))
     driver.autocommit = False
 
