@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+ON_A_STORE := tests/cli tests/client tests/docs tests/exports tests/http tests/imports tests/process
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test check format bench clean
 
@@ -25,8 +27,9 @@ demo: $(READY) ## run the main job on made-up people, then serve it (EXIT=1: end
 serve: $(READY) ## run the server on ./traitbase-data
 	$(BIN)/traitbase serve
 
-test: $(READY) ## run all tests
+test: $(READY) ## run all tests, then once more on PostgreSQL those that go through a store
 	$(BIN)/python -m pytest
+	TRAITBASE_TEST_STORE=postgres $(BIN)/python -m pytest $(ON_A_STORE)
 
 check: $(READY) ## check format, lint, types, imports and dependencies
 	$(BIN)/ruff format --check .

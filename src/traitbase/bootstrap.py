@@ -6,6 +6,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -55,9 +56,9 @@ def migrate_store(settings: Settings) -> tuple[str | None, str]:
     if url := settings.database_url.get_secret_value():
         from traitbase.store.postgres import PostgresDatabase, migrate_postgres  # noqa: PLC0415  # as above
 
-        database = PostgresDatabase(url)
-        database.check_server()
-        return migrate_postgres(database), HEAD
+        with closing(PostgresDatabase(url)) as database:
+            database.check_server()
+            return migrate_postgres(database), HEAD
     before: list[str | None] = [HEAD if exists_store(settings) else None]
     open_sqlite(_file_in(settings.data), on_upgrade=lambda old, _new: before.append(old)).close()
     return before[-1], HEAD
@@ -84,7 +85,8 @@ def count_rows(settings: Settings) -> int:
     """Return how many rows a copy of the data folder's file has."""
     from traitbase.store import copying  # noqa: PLC0415  # only one command copies
 
-    return copying.count_rows(_opened_file(settings))
+    with closing(_opened_file(settings)) as source:
+        return copying.count_rows(source)
 
 
 def copy_store(source: Settings, target: Settings, *, on_step: OnStep) -> list[TableCopied]:
@@ -96,8 +98,9 @@ def copy_store(source: Settings, target: Settings, *, on_step: OnStep) -> list[T
     from traitbase.store.postgres import PostgresDatabase  # noqa: PLC0415  # as above
 
     migrate_store(target)
-    database = PostgresDatabase(target.database_url.get_secret_value())
-    return copy_everything(_opened_file(source), database, on_step=on_step)
+    url = target.database_url.get_secret_value()
+    with closing(PostgresDatabase(url)) as database, closing(_opened_file(source)) as file:
+        return copy_everything(file, database, on_step=on_step)
 
 
 def _opened_file(settings: Settings) -> SqliteDatabase:
@@ -113,7 +116,8 @@ def place_of(settings: Settings) -> str:
         return str(settings.data)
     from traitbase.store.postgres import PostgresDatabase  # noqa: PLC0415  # a driver that most have no use for
 
-    return PostgresDatabase(url).place
+    with closing(PostgresDatabase(url)) as database:
+        return database.place
 
 
 def exists_store(settings: Settings) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
-from support.data import open_store
+from support.data import open_store, sqlite_only
 from support.server import run_cli, run_json
 from traitbase import bootstrap
 from traitbase.services.workspaces import create_workspace
 
 
+@sqlite_only
 def test_it_writes_the_file_anew_and_says_what_that_was_good_for(tmp_path):
     with closing(open_store(tmp_path)) as store:
         create_workspace(store, name="n" * 100, workspace_id="shop", timezone="UTC", at_us=1)

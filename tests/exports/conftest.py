@@ -6,10 +6,10 @@ from contextlib import closing
 
 import pytest
 
-from traitbase.store.sqlite import open_sqlite
+from support.data import open_store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    with closing(open_sqlite(tmp_path_factory.mktemp("exports") / "traitbase.db")) as opened:
+    with closing(open_store(tmp_path_factory.mktemp("exports"))) as opened:
         yield opened

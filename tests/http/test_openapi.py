@@ -13,6 +13,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from support.data import ON_POSTGRES
+
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 OPERATIONS = 48
 """How many the document describes; a test a number, so that each is named when it fails."""
@@ -34,7 +36,7 @@ def test_it_answers_generated_requests_as_described(operations, server, cast, nu
     operation = operations[number]
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15 if ON_POSTGRES else 60, suppress_health_check=list(HealthCheck))
     def ask(case):
         case.path_parameters["WSID"] = "north"
         headers = {**(case.headers or {}), "Authorization": f"Bearer {cast.ada}"}

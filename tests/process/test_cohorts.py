@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.data import sqlite_only
 from support.server import Client, Server, make_cast, serving
 
 ROUNDS = 15
@@ -91,6 +92,7 @@ def test_a_negative_rule_matches_nobody_wrongly_at_a_cold_start(data, cast, dama
             assert count(client, rule("plan", "=", "pro")) == 600
 
 
+@sqlite_only
 @pytest.mark.parametrize("written_since", [0, 1, 3])
 def test_a_restored_backup_is_counted_and_not_what_came_after_it(data, cast, tmp_path, written_since):
     """The copy is of a past that is gone, also if as much was written since as had been then."""

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from support.data import sqlite_only
 from support.server import Client, Server, make_cast, serving
 
 # Each stands for one place in which a person can be recognised.
@@ -72,6 +73,7 @@ def erase(client: Client, *distinct_ids: str):
     return client.call("POST", f"{client.base}/profiles/delete", {"distinct_id": list(distinct_ids)})
 
 
+@sqlite_only
 def test_it_leaves_no_trace_in_any_file_once_it_is_answered(data, cast):
     with serving(data) as server:
         client = server.client(cast.ada, "north")
@@ -97,6 +99,7 @@ def test_it_leaves_no_trace_in_any_file_once_it_is_answered(data, cast):
         }
 
 
+@sqlite_only
 def test_it_leaves_no_trace_after_a_power_cut(data, cast):
     server = Server(data)
     client = server.client(cast.ada, "north")
@@ -108,6 +111,7 @@ def test_it_leaves_no_trace_after_a_power_cut(data, cast):
         assert again.client(cast.ada, "north").get("profiles/erased-id").status == 400
 
 
+@sqlite_only
 def test_it_leaves_no_trace_of_a_thousand_among_ten_thousand(data, cast):
     """Rows that fill pages, overflow them, and divide the trees."""
     with serving(data) as server:
@@ -130,6 +134,7 @@ def test_it_leaves_no_trace_of_a_thousand_among_ten_thousand(data, cast):
         assert client.get("profiles/kept-9999").status == 200
 
 
+@sqlite_only
 def test_it_says_when_a_reader_keeps_the_log_and_clears_it_as_soon_as_that_is_done(data, cast):
     with serving(data) as server:
         client = server.client(cast.ada, "north")
@@ -160,6 +165,7 @@ def test_a_retry_of_an_old_update_does_not_bring_the_person_back(data, cast):
         assert traces(data) == []
 
 
+@sqlite_only
 def test_it_leaves_no_trace_of_rows_that_have_moved(data, cast):
     """Rows that grow and shrink divide and join pages; SQLite leaves copies of what it moves in their free space."""
     choose = random.Random(1)
@@ -187,6 +193,7 @@ def test_it_leaves_no_trace_of_rows_that_have_moved(data, cast):
         assert b"erased-id" not in read(data)
 
 
+@sqlite_only
 def test_a_server_finds_what_one_before_it_has_left(data, cast):
     with serving(data) as server:
         client = server.client(cast.ada, "north")

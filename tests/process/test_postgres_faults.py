@@ -14,9 +14,12 @@ import time
 
 import pytest
 
+from support.data import once
 from support.postgres import OwnServer, url_of_server
 from support.proxy import proxied
 from support.server import Client, Server, make_cast, serving
+
+pytestmark = once
 
 SENDERS = 6
 ROUNDS = 4

@@ -10,8 +10,11 @@ from collections import Counter
 
 import pytest
 
+from support.data import once
 from support.postgres import fresh_database
 from support.server import Client, make_cast, serving
+
+pytestmark = once
 
 SERVERS = 4
 CONNECTIONS = 8

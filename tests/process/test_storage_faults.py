@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from support.data import sqlite_only
 from support.server import Server, make_cast, run_cli, serving
+
+pytestmark = sqlite_only
 
 
 def mount(folder: Path, *options: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.data import sqlite_only
 from support.server import TRAITBASE, Client, make_cast
 
 FULL = Path("/dev/full")
@@ -78,6 +79,7 @@ def test_a_command_says_that_its_output_cannot_be_written():
     assert (done.returncode, done.stderr) == (2, "error: the output cannot be written: No space left on device\n")
 
 
+@sqlite_only
 def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
     """A pipe that is full from the start: not one line gets through while the server works."""
     cast = make_cast(tmp_path / "data")

@@ -20,6 +20,8 @@ ON_POSTGRES = os.environ.get("TRAITBASE_TEST_STORE") == "postgres"
 
 sqlite_only = pytest.mark.skipif(ON_POSTGRES, reason="about SQLite's own files and locks")
 
+once = pytest.mark.skipif(ON_POSTGRES, reason="is on PostgreSQL anyway, and has been run")
+
 _kept = contextlib.ExitStack()
 
 

@@ -130,7 +130,7 @@ def _bring(reading: Connection, target: PostgresDatabase, table: sa.Table, on_st
             f"{target.place}): is a server writing to the new database already? Stop it, and run this again"
         )
         raise Refused(message, code="copies_differ")
-    return TableCopied(table.name, here.rows, copied, here.digest.hexdigest()[:16])
+    return TableCopied(str(table.name), here.rows, copied, here.digest.hexdigest()[:16])
 
 
 def _steps(reading: Connection, table: sa.Table) -> Iterator[Sequence[sa.Row[Any]]]:

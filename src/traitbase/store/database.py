@@ -24,8 +24,13 @@ class Database(Protocol):
     engine: Engine
     slot: int
     """Where this opening counts what many count at once: writers that count in different places do not wait."""
+    has_one_writer: bool
+    """Whether who writes has all of it to itself."""
     answers_at_once: bool
     """Whether a statement takes less time than a thread would wait for the interpreter: no network is in between."""
+
+    def close(self) -> None:
+        """Close all connections."""
 
     def writing(self, *, wait_seconds: float = 15.0) -> AbstractContextManager[Connection]:
         """Open a transaction that may write, commit it at the end, translate the driver's errors.
@@ -42,8 +47,11 @@ class Database(Protocol):
     def begin(self, connection: Connection, *, wait_seconds: float) -> bool:
         """Begin a writing transaction; False if another writer held the database for that long."""
 
-    def commit(self, connection: Connection) -> None:
-        """Commit what was begun. Raises the driver's errors; Refused or Conflict where it is known what came of it."""
+    def commit(self, connection: Connection) -> bool:
+        """Commit what was begun. False if that is done, but the connection is of no use any more.
+
+        Raises the driver's errors; Conflict if it is known that nothing was committed, Refused if it is not.
+        """
 
     def give_up(self, connection: Connection) -> bool:
         """Roll back what was begun. False if the connection is of no use any more."""

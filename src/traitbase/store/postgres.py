@@ -62,7 +62,16 @@ def open_postgres(url: str) -> SqlStore:
     Raises Refused, with what to do about it, if it cannot be reached or used, or its schema is another release's.
     """
     database = PostgresDatabase(url)
-    database.check_server()
+    try:
+        database.check_server()
+        _make_usable(database)
+        return SqlStore(database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _make_usable(database: PostgresDatabase) -> None:
     with database.reading() as connection:
         before = version_in(connection)
     if before is None:
@@ -72,7 +81,6 @@ def open_postgres(url: str) -> SqlStore:
     elif database.is_being_copied_to():
         message = f"a copy into {database.place} is not finished: run traitbase db copy again"
         raise Refused(message, code="copy_unfinished")
-    return SqlStore(database)
 
 
 def migrate_postgres(database: PostgresDatabase) -> str | None:
@@ -95,6 +103,7 @@ class _Work(NamedTuple):
 class PostgresDatabase:
     """Connections to one PostgreSQL database, and what its errors mean."""
 
+    has_one_writer = False
     answers_at_once = False
 
     def __init__(self, url: str) -> None:
@@ -124,6 +133,10 @@ class PostgresDatabase:
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._repeatable = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self.transaction_feed = TransactionFeed(self, Preparing(self))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
 
     def check_server(self) -> None:
         """Raise Refused if the server cannot be reached, is too old, or keeps text in another encoding."""
@@ -195,10 +208,10 @@ class PostgresDatabase:
             self._end_orphans(connection)
         return True
 
-    def commit(self, connection: Connection) -> None:
+    def commit(self, connection: Connection) -> bool:
         """Commit what was begun, and find out what became of it if the connection is lost meanwhile.
 
-        Raises Conflict if nothing was committed (it can be done again), Refused if that cannot be found out.
+        Then False. Raises Conflict if nothing was committed (it can be done again), Refused if nobody can say.
         """
         driver = _driver_of(connection)
         try:
@@ -207,6 +220,8 @@ class PostgresDatabase:
             if not is_lost(error, driver):
                 raise
             self._resolve(connection.info.pop("work", None), error)
+            return self.give_up(connection)
+        return True
 
     def give_up(self, connection: Connection) -> bool:
         """Roll back what was begun. False if the connection is lost, and with it what was begun.

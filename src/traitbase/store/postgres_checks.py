@@ -31,6 +31,9 @@ def check_postgres(url: str) -> list[Finding]:
     found: list[Finding] = []
     try:
         database = PostgresDatabase(url)
+    except TraitbaseError as error:
+        return [Finding("address", "fault", error.message)]
+    try:
         database.check_server()
         with database.reading() as connection:
             version = connection.execute(sa.text("SELECT split_part(version(), ' ', 2)")).scalar_one()
@@ -42,6 +45,8 @@ def check_postgres(url: str) -> list[Finding]:
         found.append(Finding("writable", "ok", "this is no standby"))
     except TraitbaseError as error:
         found.append(Finding("reachable and usable", "fault", error.message))
+    finally:
+        database.close()
     return found
 
 

@@ -60,4 +60,4 @@ class SqlStore(
 
     def close(self) -> None:
         """Close all connections."""
-        self._database.engine.dispose()
+        self._database.close()

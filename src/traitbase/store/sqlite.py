@@ -70,6 +70,7 @@ class SqliteDatabase:
     """Connections to one SQLite file, and what its errors mean. Whoever writes has all of it to itself."""
 
     slot = 0
+    has_one_writer = True
     answers_at_once = True
 
     def __init__(self, path: Path) -> None:
@@ -96,6 +97,10 @@ class SqliteDatabase:
         sa.event.listen(self.engine, "do_connect", self._check_files_around)
         sa.event.listen(self.engine, "connect", self._check_files_around)  # opening makes a file that is not there
         sa.event.listen(self.engine, "connect", _prepare_connection)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
 
     def rewrite(self) -> None:
         """Write the whole file anew, without what deleted data left in it.
@@ -178,9 +183,10 @@ class SqliteDatabase:
                 self._check_schema(driver)
                 return True
 
-    def commit(self, connection: Connection) -> None:
+    def commit(self, connection: Connection) -> bool:
         """Commit what was begun."""
         driver_of(connection).commit()
+        return True
 
     def give_up(self, connection: Connection) -> bool:
         """Roll back what was begun."""

@@ -179,6 +179,7 @@ class Statements:
         )
         self._count_usage = prepare.many_rows_of(added, [column.name for column in property_usage.columns])
         self._slot = database.slot
+        self._has_one_writer = database.has_one_writer
 
     def delete_profiles(self, connection: Connection, rows: WriteSet) -> bool:
         """Delete rows that are as they were seen, and aliases; False if one is not as it was."""
@@ -279,8 +280,14 @@ class Statements:
         return run(connection, self._find_idempotency, parameters).fetchall()
 
     def revision_of(self, connection: Connection, space: Space) -> int:
-        """Return the revision of a space's definitions (0: none yet)."""
+        """Return the revision of a space's definitions (0: none yet). It stays the same until the transaction ends.
+
+        Where several write, they share its row: so there must be one.
+        """
         row = run(connection, self._revision, tuple(space)).fetchone()
+        if row is None and not self._has_one_writer:
+            run(connection, self._first_revision, (*space, 0))
+            row = run(connection, self._revision, tuple(space)).fetchone()
         return row[0] if row else 0
 
     def put_profiles_at_once(self, connection: Connection, rows: Sequence[ProfileRow]) -> int:

@@ -62,7 +62,8 @@ class SqlWriteSession:
         assert self._kept is not None, "stage() comes first"
         with self._database.translating():
             try:
-                self._database.commit(self._kept)
+                if not self._database.commit(self._kept):
+                    self._kept = None
             except BaseException:
                 self._give_up()
                 raise
