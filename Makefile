@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-ON_A_STORE := tests/cli tests/client tests/docs tests/exports tests/http tests/imports tests/process
+ON_A_STORE := tests/cli tests/client tests/docs tests/exports tests/http tests/imports/test_import_command.py tests/process
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test check format bench clean
