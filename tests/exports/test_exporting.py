@@ -11,6 +11,7 @@ import pytest
 
 from exports.populations import Person, Population, export, fill, new_space
 from exports.test_layout import PEOPLE, define
+from support.data import sqlite_only
 from traitbase.domain.edits import Erase
 from traitbase.domain.errors import Conflict, NotFound, Refused
 from traitbase.domain.spaces import Space
@@ -44,6 +45,7 @@ def test_it_exports_the_moment_at_which_it_was_opened(store, tmp_path, format_):
     assert export(store, space, tmp_path / f"after.{format_}").read_bytes() != before
 
 
+@sqlite_only
 def test_it_empties_the_log_when_it_is_done_for_erasures_that_could_not(store):
     space, path = new_space(store), store._database._path
     fill(store, space, PEOPLE)

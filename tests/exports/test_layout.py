@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import duckdb
 import pytest
 
 from exports.populations import Person, Population, export, fill, new_space
+from support.data import ON_POSTGRES
 from traitbase.domain.attributes import Attributes, Choice, Preference, Token
 from traitbase.domain.definitions import State
 from traitbase.domain.values import Kind
@@ -84,7 +86,7 @@ def test_it_never_heads_two_columns_of_csv_alike(store, tmp_path):
 
 
 def test_it_writes_ndjson(exported):
-    assert exported("people.ndjson").read_text().split("\n") == [
+    lines = [
         (
             '{"traitbase_export":1,"timezone":"Europe/Berlin","definitions":[{"name":"born","type":"date"},'
             '{"name":"ltv","type":"number","description":"in €"},{"name":"never","type":"string"},'
@@ -101,6 +103,10 @@ def test_it_writes_ndjson(exported):
         '{"distinct_id":"cy","properties":{}}',
         "",
     ]
+    found = exported("people.ndjson").read_text().split("\n")
+    if ON_POSTGRES:  # which writes documents in its own way
+        found, lines = ([json.loads(each or "0", parse_float=Decimal) for each in some] for some in (found, lines))
+    assert found == lines
 
 
 def test_it_writes_parquet_with_types_that_hold_every_value(exported):

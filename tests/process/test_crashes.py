@@ -63,7 +63,7 @@ def test_it_loses_no_answered_update_and_applies_none_twice_when_killed_under_lo
         senders = [Sender(server.client(cast.ada, "north"), name, sent=sent) for name, sent in answered.items()]
         for sender in senders:
             sender.start()
-        time.sleep(chance.uniform(0.05, 0.5))
+        time.sleep(chance.uniform(0.05, 1))
         server.kill()
         for sender in senders:
             sender.join(30)
