@@ -15,7 +15,7 @@ from bench.processes import Broken
 from bench.report import Line, table
 from bench.rounds import Rounds
 
-_PARTS = ("set", "batch", "latency", "startup", "import", "listing", "cohorts", "postgres")
+_PARTS = ("set", "batch", "latency", "startup", "import", "listing", "cohorts", "postgres", "pushdown")
 
 
 def main() -> int:
@@ -63,6 +63,8 @@ def _measure(parts: list[str], rounds: Rounds) -> Iterator[Line]:
         yield from cohorts.figures(rounds)
     if "postgres" in parts:
         yield from postgres.rates(rounds)
+    if "pushdown" in parts:
+        yield from postgres.counts(rounds)
 
 
 def _parse() -> argparse.Namespace:

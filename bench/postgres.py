@@ -9,16 +9,18 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 
 import msgspec
 import psycopg
 import sqlalchemy as sa
 
-from bench import processes
+from bench import processes, wide
+from bench.cohorts import asked
 from bench.load import Plan
 from bench.processes import Server
 from bench.report import Line, Target, ratio
-from bench.rounds import Rounds
+from bench.rounds import Rounds, tell
 from bench.traffic import BATCH_ITEMS, WORKSPACE_ID, updates_of_all
 
 _PROFILES = 50_000
@@ -26,6 +28,8 @@ _WARM_UP_PROFILES = 8_000
 _CONNECTIONS = 4
 _RATE = Target(">=", 15_000)
 _TWO_TO_ONE = Target(">=", 1.5)
+_OF_BY_HAND = Target("<=", 2)
+_ASKED = 7
 _TABLE = """
     CREATE TABLE bare (
         workspace_id TEXT NOT NULL, environment TEXT NOT NULL, distinct_id TEXT COLLATE "C" NOT NULL,
@@ -56,6 +60,38 @@ def rates(rounds: Rounds) -> Iterator[Line]:
     yield Line("postgres", f"traitbase, known profiles ({_CONNECTIONS} connections)", "items/s", again, _RATE)
     yield Line("postgres", "two processes, known profiles", "items/s", two_again)
     yield ratio("postgres", "two processes / one, known", two_again, again, _TWO_TO_ONE)
+
+
+def counts(rounds: Rounds) -> Iterator[Line]:
+    """Count cohorts where the profiles are, through the server and by hand, in turns."""
+    with own_server(rounds) as url, fresh_database(url) as database, rounds.fresh_folder() as folder:
+        data = data_on(folder / "data", database)
+        key = processes.make_workspace(data)
+        tell(f"postgres: writing {rounds.rows:,} profiles of {len(wide.KINDS)} properties")
+        wide.fill(data, rounds.rows)
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE profiles")
+        with processes.traitbase(data, api_key=key) as server, psycopg.connect(database) as connection:
+            times = {each.name: _counted(server, connection, each) for each in wide.QUESTIONS}
+    for name, (ours, by_hand) in times.items():
+        yield Line("postgres", f"count: {name}", "ms", ours)
+        yield Line("postgres", f"count: {name}, by hand", "ms", by_hand)
+    middles = [(median(ours), median(by_hand)) for ours, by_hand in times.values()]
+    yield ratio("postgres", "counts, of the same by hand", *zip(*middles, strict=True), _OF_BY_HAND)
+
+
+def _counted(
+    server: Server, connection: psycopg.Connection, question: wide.Question
+) -> tuple[list[float], list[float]]:
+    query = f"SELECT count(*) FROM profiles WHERE environment = 'live' AND {wide.over_jsonb(question)}"
+    ours, by_hand = [], []
+    for _ in range(_ASKED):
+        ours += asked(server, question, 1)
+        began = time.perf_counter()
+        connection.execute(query).fetchall()
+        by_hand.append((time.perf_counter() - began) * 1_000)
+        connection.rollback()
+    return ours, by_hand
 
 
 @contextlib.contextmanager

@@ -108,6 +108,15 @@ QUESTIONS = [
 ]
 
 
+def over_jsonb(question: Question) -> str:
+    """Return the condition of a question as one would write it over documents of `jsonb`."""
+    texts = {name: f"document->>'{name}'" for name in KINDS}
+    casts = {Kind.NUMBER: "CAST({} AS numeric)", Kind.BOOLEAN: "CAST({} AS boolean)"}
+    return question.over_json.format(
+        **{name: casts.get(KINDS[name], "{}").format(text) for name, text in texts.items()}
+    )
+
+
 def documents(seed: int) -> list[str]:
     """Return documents of thirty properties, of which each is there in nine of ten."""
     rng = random.Random(seed)

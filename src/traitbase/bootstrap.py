@@ -126,10 +126,16 @@ def exists_store(settings: Settings) -> bool:
 
 
 def open_engine(store: Store, settings: Settings, *, tell: Callable[..., object]) -> CohortEngine:
-    """Open the cohort engine of a store, with its copy in the data folder.
+    """Open the cohort engine of a store: on PostgreSQL that is the database itself, unless a copy is asked for.
 
-    `tell` is given an event's name and its fields.
+    A copy is kept in the data folder. `tell` is given an event's name and its fields.
     """
+    if settings.database_url.get_secret_value() and settings.cohort_engine != "copy":
+        from traitbase.segments.pushdown import PushdownEngine  # noqa: PLC0415  # it loads a large library
+        from traitbase.store.sql import SqlStore  # noqa: PLC0415  # as above
+
+        assert isinstance(store, SqlStore)  # tells the type checker; `open_store` opens no other there
+        return PushdownEngine(store, answer_seconds=settings.cohort_seconds)
     from traitbase.segments.columnar import ColumnarEngine  # noqa: PLC0415  # half a second that few commands need
     from traitbase.segments.copy import Limits  # noqa: PLC0415  # it loads the same libraries
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from traitbase.domain.errors import Fault, InvalidInput
@@ -39,12 +39,25 @@ class Settings(BaseSettings):
     receipt_days: float = Field(7, ge=1, le=3650, description="how long receipts are kept; at least the day of replays")
     ignored_days: float = Field(7, ge=0, le=3650, description="how long values that were ignored are kept")
     history_days: float = Field(30, ge=0, le=3650, description="how long a profile's history is kept; 0: none is")
+    cohort_engine: Literal["auto", "copy", "database"] = Field(
+        "auto",
+        description="what answers about cohorts: a columnar copy, or PostgreSQL itself; auto: the database's own",
+    )
     cohort_memory_mb: int = Field(
         1024, ge=128, description="memory that the cohort engine may take; 1,000,000 profiles: 1024"
     )
     cohort_seconds: float = Field(10, gt=0, le=600, description="how long one answer about a cohort may take")
     proxies: str = Field("", description="addresses or networks, with commas, whose X-Forwarded-For is believed")
     base_path: str = Field("", description="where the API is also found, beside /, such as /compat/fyno")
+
+    @field_validator("cohort_engine")
+    @classmethod
+    def check_cohort_engine(cls, engine: str, info: ValidationInfo) -> str:
+        """Return the engine. Raises ValueError for the database's own where the database is a file."""
+        url = info.data.get("database_url")
+        if engine == "database" and not (url and url.get_secret_value()):
+            raise ValueError("database needs a PostgreSQL database: name it in TRAITBASE_DATABASE_URL, or choose copy")
+        return engine
 
     @field_validator("base_path")
     @classmethod

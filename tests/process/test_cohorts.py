@@ -115,6 +115,7 @@ def test_a_restored_backup_is_counted_and_not_what_came_after_it(data, cast, tmp
         assert count(client, rule("$distinct_id", "beginsWith", "lost")) == 0
 
 
+@sqlite_only
 def test_making_the_copy_is_told_to_operators_and_what_is_asked_waits_for_it(data, cast):
     with serving(data) as server:
         client = server.client(cast.ada, "north")

@@ -1,17 +1,10 @@
-"""A plan as SQL, built as a tree: every value is a bound parameter, and every name in it is the copy's own.
-
-Missing values are NULL, and SQL's logic has three values where rules have two. So negation is pushed down to the tests:
-what is left above them is AND and OR, for which NULL may stand for false all the way up, and a negated test is
-`(test) IS NOT TRUE`, which is never NULL. Tests that are not negated stay bare, so that the engine can use them to skip
-what cannot match.
-"""
+"""A plan as SQL over the columnar copy, built as a tree: values are bound parameters, names the copy's own."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from functools import cache
 from typing import Any, assert_never
 
@@ -32,7 +25,6 @@ from traitbase.domain.rules.plan import (
     NumberWithin,
     OnAnniversary,
     Plan,
-    PlanNode,
     Present,
     Property,
     SizeIs,
@@ -41,45 +33,28 @@ from traitbase.domain.rules.plan import (
     TextIs,
     Where,
 )
-from traitbase.domain.rules.tree import Combinator
-from traitbase.domain.values import Kind, Number
+from traitbase.domain.values import Kind
 from traitbase.segments.anniversaries import FIRST_YEAR, days_of
 from traitbase.segments.elements import keys_of
 from traitbase.segments.layout import DOCUMENT, FIELD_COLUMNS, ID, NUMBER_TYPE, SpaceTable
 from traitbase.segments.loading import call, pointer_to, read_from_document
+from traitbase.segments.walking import PlanCompiler, any_of, clamped, days_around, digits_of, is_there
 
 DIALECT = "duckdb"
 
 _LISTED_MAX = 16  # more values are looked up in a table of them
 _LOOKED_FOR_SINGLY_MAX = 4  # in lists: quicker one by one
-_INT64_MAX = 2**63 - 1
 
 _Made = Callable[[exp.Expression], exp.Expression]
 """Makes of what is sought, as it is in the rule, what it is compared as."""
 
 
 @dataclass(slots=True)
-class Compiler:
+class Compiler(PlanCompiler):
     """Builds one query about a space. `parameters` are those of everything it has built so far, by name."""
 
     table: SpaceTable
     parameters: dict[str, Any] = field(default_factory=dict)
-
-    def source(self, plans: Mapping[str, Plan]) -> exp.Select:
-        """Return the query of all profiles, with a boolean column, never NULL, for each plan by its name.
-
-        The cohorts that a plan names are columns, too, each worked out once in the same pass over the profiles.
-        """
-        query = self._everyone()
-        for name, plan in plans.items():
-            query, layers = self._with_cohorts(query, plan, name)
-            query = _with_column(query, name, self._node(plan.root, plan, layers, negated=False))
-        return query
-
-    def filtered(self, plan: Plan) -> exp.Select:
-        """Return the query of the profiles that are in."""
-        query, layers = self._with_cohorts(self._everyone(), plan, "cohort")
-        return _from(query).where(self._node(plan.root, plan, layers, negated=False), copy=False)
 
     def values_of(self, subject: Subject) -> list[exp.Expression]:
         """Return what a test looks at: a column, or of a Date that of instants and that of walls."""
@@ -99,47 +74,24 @@ class Compiler:
         self.parameters[name] = value
         return exp.cast(exp.Placeholder(this=name), _type(type_))
 
-    def _everyone(self) -> exp.Select:
+    def everyone(self) -> exp.Select:
+        """Return the query of all profiles."""
         return exp.select("*").from_(self.table.profiles)
 
-    def _with_cohorts(self, query: exp.Select, plan: Plan, name: str) -> tuple[exp.Select, dict[str, str]]:
-        """Return a query with a column for each cohort that a plan names, and those columns by cohort id."""
-        layers: dict[str, str] = {}
-        for number, (cohort_id, root) in enumerate(plan.cohorts):
-            layer = f"{name}_{number}"
-            query = _with_column(query, layer, self._node(root, plan, layers, negated=False))
-            layers[cohort_id] = layer
-        return query, layers
-
-    def _node(self, node: PlanNode, plan: Plan, layers: Mapping[str, str], *, negated: bool) -> exp.Expression:
-        if isinstance(node, Leaf):
-            return self._leaf(node, plan, layers, negated=node.negated is not negated)
-        negated = node.negated is not negated
-        parts = [self._node(part, plan, layers, negated=negated) for part in node.parts]
-        is_conjunction = (node.combinator is Combinator.AND) is not negated
-        if not parts:
-            return exp.true() if is_conjunction else exp.false()
-        return exp.paren(exp.and_(*parts, copy=False) if is_conjunction else exp.or_(*parts, copy=False), copy=False)
-
-    def _leaf(self, leaf: Leaf, plan: Plan, layers: Mapping[str, str], *, negated: bool) -> exp.Expression:
-        test = self._test(leaf, plan, layers)
-        if not negated:
-            return test
-        return exp.Not(this=exp.Is(this=exp.paren(test, copy=False), expression=exp.true()))
-
-    def _test(self, leaf: Leaf, plan: Plan, layers: Mapping[str, str]) -> exp.Expression:  # noqa: C901, PLR0912  # one branch a test
+    def test(self, leaf: Leaf, plan: Plan, layers: Mapping[str, str]) -> exp.Expression:  # noqa: C901, PLR0912  # one branch a test
+        """Return a leaf's test."""
         test = leaf.test
         if isinstance(test, Never):
             return exp.false()
         if isinstance(test, InCohorts):
-            return _any(self._membership(cohort_id, layers) for cohort_id in sorted(test.cohort_ids))
+            return any_of(self._membership(cohort_id, layers) for cohort_id in sorted(test.cohort_ids))
         if isinstance(leaf.subject, Property) and leaf.subject.kind is None:
             assert isinstance(test, SizeIs)
             return self._within(exp.Literal.number(0), test.size)
         values = self.values_of(leaf.subject)
         match test:
             case Present():
-                return _any(_is_there(column) for column in values)
+                return any_of(is_there(column) for column in values)
             case TextIs(texts, folded):
                 sought = sorted(texts)
                 if not folded:
@@ -151,7 +103,7 @@ class Compiler:
                     return call(_PARTS[where], values[0], sought_part)
                 return _folding(values[0], lambda value, made: call(_PARTS[where], value, made(sought_part)))
             case NumberIs(numbers):
-                return self._one_of(values[0], sorted(map(_digits, numbers)), NUMBER_TYPE)
+                return self._one_of(values[0], sorted(map(digits_of, numbers)), NUMBER_TYPE)
             case NumberWithin():
                 return self._within(values[0], test)
             case BooleanIs(value):
@@ -196,12 +148,12 @@ class Compiler:
     def _within(self, value: exp.Expression, test: NumberWithin) -> exp.Expression:
         conditions: list[exp.Expression] = []
         if test.low is not None:
-            low = self.parameter(_digits(test.low), NUMBER_TYPE)
+            low = self.parameter(digits_of(test.low), NUMBER_TYPE)
             conditions.append(
                 exp.GT(this=value, expression=low) if test.low_is_out else exp.GTE(this=value, expression=low)
             )
         if test.high is not None:
-            high = self.parameter(_digits(test.high), NUMBER_TYPE)
+            high = self.parameter(digits_of(test.high), NUMBER_TYPE)
             conditions.append(
                 exp.LT(this=value, expression=high) if test.high_is_out else exp.LTE(this=value, expression=high)
             )
@@ -212,16 +164,16 @@ class Compiler:
         if len(values) > 1:
             walls = walls_within(interval, plan.moment.zone)
             conditions.extend(self._in_interval(values[1], each) for each in walls)
-        return _any(conditions)
+        return any_of(conditions)
 
     def _in_interval(self, value: exp.Expression, interval: Interval) -> exp.Expression:
         low, high = interval
         conditions: list[exp.Expression] = []
         if low is not None:
-            conditions.append(exp.GTE(this=value.copy(), expression=self.parameter(_clamped(low), "BIGINT")))
+            conditions.append(exp.GTE(this=value.copy(), expression=self.parameter(clamped(low), "BIGINT")))
         if high is not None:
-            conditions.append(exp.LT(this=value.copy(), expression=self.parameter(_clamped(high), "BIGINT")))
-        return exp.paren(exp.and_(*conditions, copy=False), copy=False) if conditions else _is_there(value.copy())
+            conditions.append(exp.LT(this=value.copy(), expression=self.parameter(clamped(high), "BIGINT")))
+        return exp.paren(exp.and_(*conditions, copy=False), copy=False) if conditions else is_there(value.copy())
 
     def _on_anniversary(
         self, days: Collection[tuple[int, int]], plan: Plan, values: Sequence[exp.Expression]
@@ -232,11 +184,11 @@ class Compiler:
             conditions.append(self._instant_on(month, number, plan, values[0]))
             if len(values) > 1:
                 conditions.append(_shows_day(values[1], month, number))
-        return _any(conditions)
+        return any_of(conditions)
 
     def _instant_on(self, month: int, number: int, plan: Plan, value: exp.Expression) -> exp.Expression:
         # In UTC it is that day, the one before or the one after: few are left to be looked at closely.
-        near = _any(_shows_day(value, *each) for each in _days_around(month, number))
+        near = any_of(_shows_day(value, *each) for each in days_around(month, number))
         starts, ends = days_of(month, number, plan.moment.zone)
         year = call("year", call("make_timestamp", value))
         closely = []
@@ -246,11 +198,11 @@ class Compiler:
             end = call("list_extract", self.parameter(ends, "BIGINT[]"), at)
             is_within = (exp.GTE(this=value.copy(), expression=start), exp.LT(this=value.copy(), expression=end))
             closely.append(exp.paren(exp.and_(*is_within, copy=False), copy=False))
-        return exp.paren(exp.and_(near, _any(closely), copy=False), copy=False)
+        return exp.paren(exp.and_(near, any_of(closely), copy=False), copy=False)
 
     def _has_any(self, value: exp.Expression, keys: Sequence[str]) -> exp.Expression:
         if len(keys) <= _LOOKED_FOR_SINGLY_MAX:
-            return _any(call("list_contains", value, self.parameter(key, "VARCHAR")) for key in keys)
+            return any_of(call("list_contains", value, self.parameter(key, "VARCHAR")) for key in keys)
         if len(keys) <= _LISTED_MAX:
             return call("list_has_any", value, self.parameter(list(keys), "VARCHAR[]"))
         # A list function would make a table of the keys for every profile anew.
@@ -286,31 +238,11 @@ def _parsed_type(name: str) -> exp.DataType:
     return exp.DataType.build(name, dialect=DIALECT)
 
 
-def _with_column(query: exp.Select, name: str, condition: exp.Expression) -> exp.Select:
-    is_so = exp.Is(this=exp.paren(condition, copy=False), expression=exp.true())
-    return exp.select("*", exp.alias_(is_so, name)).from_(query.subquery("people", copy=False), copy=False)
-
-
-def _from(query: exp.Select) -> exp.Select:
-    return exp.select("*").from_(query.subquery("people", copy=False), copy=False)
-
-
 def _shows_day(us: exp.Expression, month: int, number: int) -> exp.Expression:
     shown = call("make_timestamp", us)
     parts = ((call("month", shown), month), (call("day", shown), number))
     is_so = [exp.EQ(this=part, expression=exp.Literal.number(wanted)) for part, wanted in parts]
     return exp.paren(exp.and_(*is_so, copy=False), copy=False)
-
-
-def _days_around(month: int, number: int) -> set[tuple[int, int]]:
-    """Return the days that are next to a day of the year in some year, and itself."""
-    days = {
-        day + timedelta(days=step)
-        for year in (2023, 2024)
-        for step in (-1, 0, 1)
-        for day in [date(2024 if (month, number) == (2, 29) else year, month, number)]
-    }
-    return {(day.month, day.day) for day in days}
 
 
 def _folding(value: exp.Expression, test: Callable[[exp.Expression, _Made], exp.Expression]) -> exp.Expression:
@@ -326,19 +258,3 @@ def _folding(value: exp.Expression, test: Callable[[exp.Expression, _Made], exp.
     # Not AND and OR, of which the engine works out both sides for everybody.
     holds = exp.Case(ifs=[exp.If(this=is_plain, true=exp.true())], default=exactly)
     return exp.Case(ifs=[exp.If(this=quickly, true=holds)])
-
-
-def _is_there(value: exp.Expression) -> exp.Expression:
-    return exp.Not(this=exp.Is(this=value, expression=exp.null()))
-
-
-def _any(conditions: Iterable[exp.Expression]) -> exp.Expression:
-    return exp.paren(exp.or_(*conditions, copy=False), copy=False)
-
-
-def _digits(number: Number) -> str:
-    return format(number, "f") if not isinstance(number, int) else str(number)
-
-
-def _clamped(us: int) -> int:
-    return min(max(us, -_INT64_MAX), _INT64_MAX)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -18,6 +19,10 @@ from traitbase.segments.layout import SpaceTable
 from traitbase.services.cohorts.ports import QUANTILES, Insight, ValueCount
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # of walls, or of instants written with their Z
+_FIRST_US = (datetime(1, 1, 1) - _EPOCH) // timedelta(microseconds=1)  # noqa: DTZ001  # as above
+_LAST_US = (datetime(9999, 12, 31, 23, 59, 59, 999_999) - _EPOCH) // timedelta(microseconds=1)  # noqa: DTZ001  # as above
+_DIGITS = 100
+_DAYS_IN_400_YEARS = 146_097
 
 Ask = Callable[[str, Mapping[str, Any]], list[tuple[Any, ...]]]
 
@@ -65,7 +70,7 @@ class Insights:
         counted = (
             f"SELECT v, count(*) AS n FROM ({source}) WHERE v IS NOT NULL GROUP BY v ORDER BY n DESC, v LIMIT {top:d}"
         )
-        return tuple(ValueCount(_plain(value), count) for value, count in self.ask(counted, parameters))
+        return tuple(ValueCount(plain(value), count) for value, count in self.ask(counted, parameters))
 
     def _of_quantities(
         self, name: str, kind: Kind, counts: tuple[int, int, int], source: str, parameters: Mapping[str, Any], top: int
@@ -79,9 +84,9 @@ class Insights:
             kind,
             *counts,
             self._top(source, parameters, top),
-            _quantity(smallest),
-            _quantity(largest),
-            tuple(number for each in quantiles or () if (number := _quantity(each)) is not None),
+            quantity_of(smallest),
+            quantity_of(largest),
+            tuple(number for each in quantiles or () if (number := quantity_of(each)) is not None),
             total,
         )
 
@@ -89,7 +94,8 @@ class Insights:
         # In two parts: the sum of many large numbers has more digits than the engine's decimals have room for.
         parts = "sum(CAST(trunc(v) AS HUGEINT)), sum(v - trunc(v))"
         whole, fraction = self.ask(f"SELECT {parts} FROM ({source})", parameters)[0]
-        total = whole + fraction
+        with decimal.localcontext(prec=_DIGITS):  # as many as a sum can have: by itself it keeps 28
+            total = whole + fraction
         return to_number(total) or total  # beyond what a property could hold, as it is
 
     def _of_lists(
@@ -98,20 +104,22 @@ class Insights:
         each = f"SELECT unnest(v) AS v FROM ({source})"
         smallest, largest = self.ask(f"SELECT min(len(v)), max(len(v)) FROM ({source})", parameters)[0]
         distinct = self.ask(f"SELECT count(DISTINCT v) FROM ({each})", parameters)[0][0]
-        found = tuple(ValueCount(_element(str(value)), count) for value, count in self._top(each, parameters, top))
+        found = tuple(ValueCount(element_of(str(value)), count) for value, count in self._top(each, parameters, top))
         sizes = None if smallest is None else (smallest, largest)
         return Insight(name, Kind.LIST, *counts[:2], distinct, found, sizes=sizes)
 
 
-def _plain(value: Any) -> Scalar:
+def plain(value: Any) -> Scalar:
+    """Return a value that the engine gave as one of ours."""
     return value if isinstance(value, str | bool | int) else to_number(value) or 0
 
 
-def _quantity(value: Any) -> Number | None:
+def quantity_of(value: Any) -> Number | None:
+    """Return a number or an instant that the engine gave as one of ours."""
     return None if value is None else to_number(value)
 
 
-def _element(key: str) -> Scalar:
+def element_of(key: str) -> Scalar:
     """Return the element that a key stands for: a date as it reads in its own form, without an offset or in UTC."""
     if not key.startswith(MARK):
         return key
@@ -120,7 +128,14 @@ def _element(key: str) -> Scalar:
         case elements.NUMBER:
             return to_number(Decimal(text)) or 0
         case elements.INSTANT | elements.WALL:
-            at = (_EPOCH + timedelta(microseconds=int(text))).isoformat()
+            at = _shown(int(text))
             return f"{at}Z" if form == elements.INSTANT else at.removesuffix("T00:00:00")
         case _:
             return key[1:]
+
+
+def _shown(us: int) -> str:
+    """Return a time as text. East of Greenwich the first day of the year 1 begins in the year 0, which Python lacks."""
+    shift = 0 if _FIRST_US <= us <= _LAST_US else -1 if us < _FIRST_US else 1
+    at = _EPOCH + timedelta(days=-shift * _DAYS_IN_400_YEARS, microseconds=us)
+    return f"{at.year + shift * 400:04}{at.isoformat()[4:]}"

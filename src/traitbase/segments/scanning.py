@@ -5,6 +5,7 @@ For stores in memory, and for testing the other engines.
 
 from __future__ import annotations
 
+import decimal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from traitbase.services.cohorts.ports import QUANTILES, READY, Difference, Engin
 from traitbase.services.ports import Snapshot, Store
 
 _IDS_A_STEP = 1_000
+_DIGITS = 100
 
 
 class ScanningEngine:
@@ -106,7 +108,8 @@ class ScanningView:
             return Insight(name, kind, *counts, found)
         ordered = sorted(self._quantity(value) for value in values)
         at = [ordered[max(-(-int(share * 100) * len(ordered) // 100) - 1, 0)] for share in QUANTILES]
-        total = sum(ordered) if kind is Kind.NUMBER else None
+        with decimal.localcontext(prec=_DIGITS):  # as many as a sum can have: by itself it keeps 28
+            total = sum(ordered) if kind is Kind.NUMBER else None
         return Insight(name, kind, *counts, found, ordered[0], ordered[-1], tuple(at), total)
 
     def _counted(self, value: Value, kind: Kind) -> list[Scalar]:

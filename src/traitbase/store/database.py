@@ -104,6 +104,14 @@ class Database(Protocol):
     def known_profiles(self, prepare: Preparing) -> KnownProfiles:
         """Return how profiles are taken one revision further."""
 
+    def bounded(
+        self, connection: Connection, *, seconds: float, name: str | None = None
+    ) -> AbstractContextManager[Any]:
+        """Open a cursor of the driver's whose statements may take so long. `name`: the rows stay on the server.
+
+        Raises Refused (`cohort_too_slow`) if one takes longer.
+        """
+
     def tidy(self) -> None:
         """Do the database's own housekeeping."""
 

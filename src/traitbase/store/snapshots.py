@@ -90,6 +90,21 @@ class SqlSnapshot:
         for step in self._read(query.order_by(cohort_members.c.distinct_id), _MEMBERS_A_STEP):
             yield [row[0] for row in step]
 
+    def ask(self, query: str, values: Sequence[Any], *, seconds: float) -> list[tuple[Any, ...]]:
+        """Return the rows of a query of the database's own. Raises Refused (`cohort_too_slow`) if it takes longer."""
+        with self._database.bounded(self._connection, seconds=seconds) as cursor:
+            cursor.execute(query, values)
+            return list(cursor.fetchall())
+
+    def ask_in_steps(
+        self, query: str, values: Sequence[Any], *, step: int, seconds: float
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows of a query of the database's own, so many at a time."""
+        with self._database.bounded(self._connection, seconds=seconds, name="steps") as cursor:
+            cursor.execute(query, values)
+            while rows := cursor.fetchmany(step):
+                yield rows
+
     def close(self) -> None:
         """End what is being read. After an error nobody exhausts the iterator, and it outlives the connection."""
         for each in self._reading:

@@ -291,6 +291,12 @@ class SqliteDatabase:
         """Return a text as its bytes, which are UTF-8 in our files."""
         return sa.cast(text, sa.LargeBinary)
 
+    @contextmanager
+    def bounded(self, connection: Connection, *, seconds: float, name: str | None = None) -> Iterator[sqlite3.Cursor]:  # noqa: ARG002  # no engine asks here
+        """Open a cursor of the driver's. Nobody pushes questions down to SQLite, which has no types to speak of."""
+        with contextlib.closing(driver_of(connection).cursor()) as cursor:
+            yield cursor
+
     def tidy(self) -> None:
         """Copy what the log holds into the database file, if it has grown long.
 
