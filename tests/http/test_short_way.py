@@ -202,6 +202,9 @@ class TestTheWayIsChosen:
     """In this process, with an application that says when it is asked."""
 
     class Endpoints:
+        def admits_at_once(self, authorization):
+            return authorization != b"Bearer far-away"
+
         def admit(self, _call, _authorization, _client):
             return "key"
 
@@ -229,6 +232,8 @@ class TestTheWayIsChosen:
             (request(b"{}", "Authorization: Bearer a", "Authorization: Bearer b"), "long"),
             (request(b"0\r\n\r\n", "Transfer-Encoding: chunked"), "long"),
             (request(b"{}", version="1.0"), "long"),
+            (request(b"{}", "Authorization: Bearer far-away"), "long"),
+            (request(b"{}", "Authorization: Bearer nearby"), "short"),
             (request(b"{}").replace(b"POST", b"PUT", 1), "long"),
         ],
     )

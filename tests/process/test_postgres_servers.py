@@ -10,9 +10,11 @@ from collections import Counter
 
 import pytest
 
-from support.data import once
+from support.data import once, open_store
 from support.postgres import fresh_database
 from support.server import Client, make_cast, serving
+from traitbase import bootstrap
+from traitbase.domain.keys import Scope
 
 pytestmark = once
 
@@ -91,3 +93,18 @@ def test_four_servers_hammered_for_a_minute_count_exactly_and_define_each_proper
 
 def names(letter: str) -> list[str]:
     return [f"{letter}{number}" for number in range(NAMES)]
+
+
+def test_a_revoked_key_is_refused_by_every_server_within_five_seconds(data):
+    key = make_cast(data).ada
+    with serving(data) as first, serving(data) as second, contextlib.closing(open_store(data)) as store:
+        clients = [server.client(key, "north") for server in (first, second)]
+        for client in clients:
+            assert client.post("set", {"distinct_id": "u", "$set": {"a": 1}}).status == 202
+        (key_id,) = [each.key_id for each, _ in store.list_api_keys("north") if each.scope is Scope.ADMIN]
+        assert store.revoke_api_key(key_id, at_us=bootstrap.now_us())
+        deadline = time.monotonic() + 5
+        for client in clients:
+            while client.post("set", {"distinct_id": "u", "$set": {"a": 1}}).status != 401:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)

@@ -58,6 +58,10 @@ class Gate:
             raise Refused(message, code="insufficient_scope")
         return key
 
+    def admits_at_once(self, authorization: bytes | None) -> bool:
+        """Whether `admit` waits for nothing: the key is remembered, or the store is right here."""
+        return self._store.answers_at_once or authorization is None or self._remembered(authorization) is not None
+
     def note_uses(self) -> None:
         """Write down when keys were last used."""
         used, self._used_at_us = self._used_at_us, {}
@@ -67,16 +71,22 @@ class Gate:
     def _find(self, authorization: bytes | None) -> ApiKey | None:
         if authorization is None:
             return None
-        remembered = self._known.get(hash(authorization))
+        key = self._remembered(authorization)
+        if key is not None:
+            return key
         now = time.monotonic()
-        if remembered is not None and now < remembered.until and hmac.compare_digest(remembered.header, authorization):
-            return remembered.key
         key = self._look_up(authorization)
         if key is not None:
             if len(self._known) >= _REMEMBERED_MAX:
                 self._known.clear()
             self._known[hash(authorization)] = _Remembered(authorization, key, now + _REMEMBERED_SECONDS)
         return key
+
+    def _remembered(self, authorization: bytes) -> ApiKey | None:
+        found = self._known.get(hash(authorization))
+        if found is None or time.monotonic() >= found.until or not hmac.compare_digest(found.header, authorization):
+            return None
+        return found.key
 
     def _look_up(self, authorization: bytes) -> ApiKey | None:
         if authorization[:7].lower() != b"bearer ":

@@ -99,7 +99,9 @@ class PropertyEndpoints:
         headers: Headers = scope["headers"]
         extra: Headers = ()
         try:
-            key_id = self.admit(call, header_once(b"authorization", headers), client[0] if client else None)
+            caller = (call, header_once(b"authorization", headers), client[0] if client else None)
+            is_known = self.admits_at_once(caller[1])
+            key_id = self.admit(*caller) if is_known else await asyncio.to_thread(self.admit, *caller)
             with self._room.share() as share:
                 body = await read_body(receive, headers, share)
                 token = header_once(b"idempotency-key", headers)
@@ -119,6 +121,10 @@ class PropertyEndpoints:
         answer_headers = [*extra, _JSON, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": answer_headers})
         await send({"type": "http.response.body", "body": body})
+
+    def admits_at_once(self, authorization: bytes | None) -> bool:
+        """Whether `admit` waits for nothing."""
+        return self._gate.admits_at_once(authorization)
 
     def admit(self, call: Call, authorization: bytes | None, client: str | None) -> str:
         """Return the id of the caller's key. Raises NotFound for an endpoint that does not exist, Refused."""

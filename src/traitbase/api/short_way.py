@@ -132,6 +132,8 @@ class ShortWayProtocol(GuardedProtocol):
             return None
         if self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1" or b"%" in self.url:
             return None
+        if not self._endpoints.admits_at_once(self._noted.get(b"authorization")):
+            return None  # the caller's key is looked up in a thread
         call = find_call(self.url.decode("latin-1"))
         return call if call is not None and call.exists else None
 

@@ -149,7 +149,7 @@ class Ingest:
     @property
     def stages_at_once(self) -> bool:
         """Whether `stage` takes less time for a few updates than handing them to a thread."""
-        return self._session.answers_at_once
+        return self._store.answers_at_once
 
     def stage(self, group: Group) -> bool:
         """Do everything of `write` but the wait for the disk: `commit` must follow. False if there is nothing to write.

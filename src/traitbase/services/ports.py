@@ -464,10 +464,6 @@ class Moment(Protocol):
 class WriteSession(Protocol):
     """One writer's connection. Used by one thread at a time."""
 
-    @property
-    def answers_at_once(self) -> bool:
-        """Whether staging a few rows takes less time than handing them to a thread: nothing waits for a network."""
-
     def write(self, rows: WriteSet, *, wait_seconds: float) -> None:
         """Make everything visible and durable together, or nothing.
 
@@ -554,6 +550,10 @@ class Cleared(NamedTuple):
 
 class Store(Protocol):
     """The system of record. Safe to use from several threads; a read sees all that was committed before it began."""
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether a small question takes less time than handing it to a thread: nothing waits for a network."""
 
     def add_workspace(self, workspace: Workspace) -> None:
         """Store a new workspace. Raises Conflict if its id is taken."""

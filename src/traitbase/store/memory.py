@@ -62,6 +62,8 @@ class Tables:
 class MemoryStore(MemoryCohortQueries):
     """See the port for what each method promises."""
 
+    answers_at_once = True
+
     def __init__(self) -> None:
         self.tables = Tables()
         self.lock = threading.RLock()
@@ -319,8 +321,6 @@ def _is_meant(row: SuppressionRow, which: SuppressionFilter) -> bool:
 
 class _MemorySession:
     """Checks everything first, then writes everything; other writers wait from the one to the other."""
-
-    answers_at_once = True
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store

@@ -36,6 +36,11 @@ class SqlStore(
         self._database = database
         self._compiled = Statements(database)
 
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether a small question takes less time than handing it to a thread."""
+        return self._database.answers_at_once
+
     def open_session(self) -> WriteSession:
         """Return a new session for one writer."""
         return SqlWriteSession(self._database, self._compiled)

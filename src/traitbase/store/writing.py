@@ -27,11 +27,6 @@ class SqlWriteSession:
         self._statements = statements
         self._kept: Connection | None = None
 
-    @property
-    def answers_at_once(self) -> bool:
-        """Whether staging a few rows takes less time than handing them to a thread."""
-        return self._database.answers_at_once
-
     def write(self, rows: WriteSet, *, wait_seconds: float) -> None:
         """Make everything visible and durable together, or nothing. See the port for what it raises."""
         self._stage(rows, wait_seconds=wait_seconds, put_profiles=self._statements.put_profiles_at_once)
