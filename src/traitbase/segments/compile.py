@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, assert_never
+from typing import Any, ClassVar, assert_never
 
 from sqlglot import exp
 
@@ -38,7 +38,7 @@ from traitbase.segments.anniversaries import FIRST_YEAR, days_of
 from traitbase.segments.elements import keys_of
 from traitbase.segments.layout import DOCUMENT, FIELD_COLUMNS, ID, NUMBER_TYPE, SpaceTable
 from traitbase.segments.loading import call, pointer_to, read_from_document
-from traitbase.segments.walking import PlanCompiler, any_of, clamped, days_around, digits_of, is_there
+from traitbase.segments.walking import PlanCompiler, any_of, days_around, digits_of, is_there
 
 DIALECT = "duckdb"
 
@@ -52,6 +52,8 @@ _Made = Callable[[exp.Expression], exp.Expression]
 @dataclass(slots=True)
 class Compiler(PlanCompiler):
     """Builds one query about a space. `parameters` are those of everything it has built so far, by name."""
+
+    number_type: ClassVar[str] = NUMBER_TYPE
 
     table: SpaceTable
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class Compiler(PlanCompiler):
             return any_of(self._membership(cohort_id, layers) for cohort_id in sorted(test.cohort_ids))
         if isinstance(leaf.subject, Property) and leaf.subject.kind is None:
             assert isinstance(test, SizeIs)
-            return self._within(exp.Literal.number(0), test.size)
+            return self.within(exp.Literal.number(0), test.size)
         values = self.values_of(leaf.subject)
         match test:
             case Present():
@@ -105,7 +107,7 @@ class Compiler(PlanCompiler):
             case NumberIs(numbers):
                 return self._one_of(values[0], sorted(map(digits_of, numbers)), NUMBER_TYPE)
             case NumberWithin():
-                return self._within(values[0], test)
+                return self.within(values[0], test)
             case BooleanIs(value):
                 return values[0].eq(exp.true() if value else exp.false())
             case DateWithin(low_us, high_us):
@@ -118,7 +120,7 @@ class Compiler(PlanCompiler):
             case HasAll(elements):
                 return self._has_all(values[0], elements, plan)
             case SizeIs(size):
-                return self._within(call("coalesce", call("len", values[0]), exp.Literal.number(0)), size)
+                return self.within(call("coalesce", call("len", values[0]), exp.Literal.number(0)), size)
             case _:
                 assert_never(test)
 
@@ -145,35 +147,12 @@ class Compiler(PlanCompiler):
         texts = call("from_json", exp.Placeholder(this=name), exp.Literal.string('["VARCHAR"]'))
         return exp.select(made(call("unnest", exp.cast(texts, _type(f"{type_}[]")))))
 
-    def _within(self, value: exp.Expression, test: NumberWithin) -> exp.Expression:
-        conditions: list[exp.Expression] = []
-        if test.low is not None:
-            low = self.parameter(digits_of(test.low), NUMBER_TYPE)
-            conditions.append(
-                exp.GT(this=value, expression=low) if test.low_is_out else exp.GTE(this=value, expression=low)
-            )
-        if test.high is not None:
-            high = self.parameter(digits_of(test.high), NUMBER_TYPE)
-            conditions.append(
-                exp.LT(this=value, expression=high) if test.high_is_out else exp.LTE(this=value, expression=high)
-            )
-        return exp.paren(exp.and_(*conditions, copy=False), copy=False)
-
     def _date_within(self, interval: Interval, plan: Plan, values: Sequence[exp.Expression]) -> exp.Expression:
-        conditions = [self._in_interval(values[0], interval)]
+        conditions = [self.in_interval(values[0], interval)]
         if len(values) > 1:
             walls = walls_within(interval, plan.moment.zone)
-            conditions.extend(self._in_interval(values[1], each) for each in walls)
+            conditions.extend(self.in_interval(values[1], each) for each in walls)
         return any_of(conditions)
-
-    def _in_interval(self, value: exp.Expression, interval: Interval) -> exp.Expression:
-        low, high = interval
-        conditions: list[exp.Expression] = []
-        if low is not None:
-            conditions.append(exp.GTE(this=value.copy(), expression=self.parameter(clamped(low), "BIGINT")))
-        if high is not None:
-            conditions.append(exp.LT(this=value.copy(), expression=self.parameter(clamped(high), "BIGINT")))
-        return exp.paren(exp.and_(*conditions, copy=False), copy=False) if conditions else is_there(value.copy())
 
     def _on_anniversary(
         self, days: Collection[tuple[int, int]], plan: Plan, values: Sequence[exp.Expression]

@@ -15,7 +15,7 @@ from traitbase.domain.spaces import Space
 from traitbase.domain.values import NUMBER_DECIMALS, Kind, to_number
 from traitbase.segments.documents import DIALECT, DocumentCompiler, instant_and_wall, made
 from traitbase.segments.elements import INSTANT, MARK, NUMBER, WALL
-from traitbase.segments.insights import element_of, plain, quantity_of
+from traitbase.segments.insights import PropertyInsights, element_of, quantity_of
 from traitbase.services.cohorts.ports import QUANTILES, Insight, ValueCount
 
 Ask = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
@@ -24,32 +24,23 @@ _MARK = f"CHR({ord(MARK)})"
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentInsights:
+class DocumentInsights(PropertyInsights):
     """Asks about one property of a space. `zone` is the one in which its dates without an offset are read."""
 
     space: Space
     zone: tzinfo
-    ask: Ask
+    query: Ask
 
-    def of(self, name: str, kind: Kind, *, top: int) -> Insight:
-        """Return what the property's values are like, with the `top` most frequent ones."""
-        source, values = self._values(Property(name, kind))
-        counted = "count(*), count(v), count(DISTINCT v)" if kind is not Kind.LIST else "count(*), count(v), 0"
-        profiles, having, distinct = self.ask(f"SELECT {counted} FROM ({source}) AS a", values)[0]
-        counts = (profiles, having, distinct)
-        match kind:
-            case Kind.LIST:
-                return self._of_lists(name, counts, source, values, top)
-            case Kind.NUMBER | Kind.DATE:
-                return self._of_quantities(name, kind, counts, source, values, top)
-            case Kind.STRING | Kind.BOOLEAN:
-                return Insight(name, kind, *counts, self._top(source, values, top))
+    def ask(self, query: str, parameters: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        return self.query(query, parameters)
 
-    def _values(self, subject: Property) -> tuple[str, list[Any]]:
-        """Return the query of every profile's value `v`, NULL for none; of dates, the instant."""
+    def values(self, name: str, kind: Kind) -> tuple[str, Any]:
+        """Return the query of every profile's value `v`, NULL for none (of dates, the instant), and its parameters."""
+        subject = Property(name, kind)
         compiler = DocumentCompiler(self.space)
         people = compiler.everyone()
-        match subject.kind:
+        match kind:
             case Kind.NUMBER:
                 value = compiler.number_of(subject)
             case Kind.BOOLEAN:
@@ -73,16 +64,10 @@ class DocumentInsights:
         joined = f"COALESCE(i, w - ({bounds[1]})[width_bucket(w, {bounds[0]})])"
         return f"SELECT {joined} AS v FROM ({source}) AS a", compiler.parameters
 
-    def _top(self, source: str, values: Sequence[Any], top: int) -> tuple[ValueCount, ...]:
-        counted = (
-            f"SELECT v, count(*) AS n FROM ({source}) AS a WHERE v IS NOT NULL GROUP BY v "
-            f"ORDER BY n DESC, v LIMIT {top:d}"
-        )
-        return tuple(ValueCount(plain(value), count) for value, count in self.ask(counted, values))
-
-    def _of_quantities(
+    def of_quantities(
         self, name: str, kind: Kind, counts: tuple[int, int, int], source: str, values: Sequence[Any], top: int
     ) -> Insight:
+        """Return what numbers or dates are like."""
         listed = ", ".join(map(str, QUANTILES))
         measured = (
             f"SELECT min(v), max(v), percentile_disc(ARRAY[{listed}]) WITHIN GROUP (ORDER BY v), "
@@ -96,22 +81,23 @@ class DocumentInsights:
             name,
             kind,
             *counts,
-            self._top(source, values, top),
+            self.top(source, values, top),
             quantity_of(smallest),
             quantity_of(largest),
             tuple(number for each in quantiles or () if (number := quantity_of(each)) is not None),
             total,
         )
 
-    def _of_lists(
+    def of_lists(
         self, name: str, counts: tuple[int, int, int], source: str, values: Sequence[Any], top: int
     ) -> Insight:
+        """Return what lists are like."""
         elements = "CROSS JOIN LATERAL jsonb_array_elements(v) AS e(element)"
         each = f"SELECT {_element_key()} AS v FROM ({source}) AS a {elements}"
         sizes = "min(jsonb_array_length(v)), max(jsonb_array_length(v))"
         smallest, largest = self.ask(f"SELECT {sizes} FROM ({source}) AS a", values)[0]
         distinct = self.ask(f"SELECT count(DISTINCT v) FROM ({each}) AS b", values)[0][0]
-        found = tuple(ValueCount(element_of(str(value)), count) for value, count in self._top(each, values, top))
+        found = tuple(ValueCount(element_of(str(value)), count) for value, count in self.top(each, values, top))
         return Insight(
             name, Kind.LIST, *counts[:2], distinct, found, sizes=None if smallest is None else (smallest, largest)
         )

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
-from typing import Any, assert_never
+from typing import Any, ClassVar, assert_never
 
 from sqlglot import exp, parse_one
 
@@ -44,7 +44,7 @@ from traitbase.domain.rules.plan import (
 from traitbase.domain.spaces import Space
 from traitbase.segments.anniversaries import FIRST_YEAR, days_of
 from traitbase.segments.layout import ID
-from traitbase.segments.walking import PlanCompiler, any_of, clamped, days_around, digits_of, is_there
+from traitbase.segments.walking import PlanCompiler, any_of, days_around, digits_of, is_there
 
 DIALECT = "postgres"
 
@@ -84,6 +84,8 @@ _BUCKET = "CAST(('x' || LEFT(MD5(id), 8))::BIT(32)::BIGINT & 4294967295 AS BIGIN
 class DocumentCompiler(PlanCompiler):
     """Builds one query about a space. `parameters` are those of everything it has built so far, in order."""
 
+    number_type: ClassVar[str] = "DECIMAL"
+
     space: Space
     parameters: list[Any] = field(default_factory=list)
 
@@ -91,7 +93,7 @@ class DocumentCompiler(PlanCompiler):
         """Return the query of all profiles, with everything that tests look at."""
         columns = ["document", "CAST(attributes AS JSONB) AS attributes", "country", "created_at_us", "updated_at_us"]
         query = exp.select("distinct_id AS id", *columns, dialect=DIALECT).from_("profiles")
-        return query.where(*self._within("workspace_id", "environment"), exp.column("alias_of").is_(exp.null()))
+        return query.where(*self._of_space("workspace_id", "environment"), exp.column("alias_of").is_(exp.null()))
 
     def test(self, leaf: Leaf, plan: Plan, layers: Mapping[str, str]) -> exp.Expression:  # noqa: C901, PLR0912  # one branch a test
         """Return a leaf's test."""
@@ -102,7 +104,7 @@ class DocumentCompiler(PlanCompiler):
             return any_of(self._membership(cohort_id, layers) for cohort_id in sorted(test.cohort_ids))
         if isinstance(subject, Property) and subject.kind is None:
             assert isinstance(test, SizeIs)
-            return self._between(exp.Literal.number(0), test.size)
+            return self.within(exp.Literal.number(0), test.size)
         match test:
             case Present():
                 return is_there(self._json(subject) if isinstance(subject, Property) else self._plain(subject))
@@ -113,7 +115,7 @@ class DocumentCompiler(PlanCompiler):
             case NumberIs(numbers):
                 return self._number_is(subject, [digits_of(each) for each in numbers])
             case NumberWithin():
-                return self._between(self._number(subject), test)
+                return self.within(self._number(subject), test)
             case BooleanIs(value):
                 assert isinstance(subject, Property)
                 return self._json(subject).eq(self.parameter(json.dumps(value), "JSONB"))
@@ -129,7 +131,7 @@ class DocumentCompiler(PlanCompiler):
                 return exp.paren(exp.and_(*found, copy=False), copy=False)
             case SizeIs(size):
                 counted = made("COALESCE(jsonb_array_length(j), 0)", j=self.list_of(subject))
-                return self._between(counted, size)
+                return self.within(counted, size)
             case _:
                 assert_never(test)
 
@@ -205,24 +207,14 @@ class DocumentCompiler(PlanCompiler):
             return self._is_json(subject, sorted(digits))
         return _is_one(self._plain(subject), self.parameter(sorted(digits), "DECIMAL[]"))
 
-    def _between(self, value: exp.Expression, test: NumberWithin) -> exp.Expression:
-        conditions: list[exp.Expression] = []
-        if test.low is not None:
-            comparison = exp.GT if test.low_is_out else exp.GTE
-            conditions.append(comparison(this=value.copy(), expression=self.parameter(digits_of(test.low), "DECIMAL")))
-        if test.high is not None:
-            other = exp.LT if test.high_is_out else exp.LTE
-            conditions.append(other(this=value.copy(), expression=self.parameter(digits_of(test.high), "DECIMAL")))
-        return exp.paren(exp.and_(*conditions, copy=False), copy=False)
-
     def _date_within(self, subject: Subject, interval: Interval, plan: Plan) -> exp.Expression:
         if subject in _FIELD_TIMES:
             assert isinstance(subject, Field)
-            return self._in_interval(self._plain(subject), interval)
+            return self.in_interval(self._plain(subject), interval)
         text = self.text_of(subject)
         instant, wall = instant_and_wall(text)
         walls = walls_within(interval, plan.moment.zone)
-        exactly = any_of([self._in_interval(instant, interval), *(self._in_interval(wall, each) for each in walls)])
+        exactly = any_of([self.in_interval(instant, interval), *(self.in_interval(wall, each) for each in walls)])
         return self._by_days(text, interval, exactly)
 
     def _by_days(self, text: exp.Expression, interval: Interval, exactly: exp.Expression) -> exp.Expression:
@@ -241,15 +233,6 @@ class DocumentCompiler(PlanCompiler):
             return exactly
         decided = f"CASE WHEN {' OR '.join(far)} THEN FALSE WHEN {' AND '.join(near)} THEN TRUE ELSE exactly END"
         return made(decided, day=made('LEFT(t, 10) COLLATE "C"', t=text), exactly=exactly, **given)
-
-    def _in_interval(self, value: exp.Expression, interval: Interval) -> exp.Expression:
-        low, high = interval
-        conditions: list[exp.Expression] = []
-        if low is not None:
-            conditions.append(exp.GTE(this=value.copy(), expression=self.parameter(clamped(low), "BIGINT")))
-        if high is not None:
-            conditions.append(exp.LT(this=value.copy(), expression=self.parameter(clamped(high), "BIGINT")))
-        return exp.paren(exp.and_(*conditions, copy=False), copy=False) if conditions else is_there(value.copy())
 
     def _on_anniversary(self, subject: Subject, days: Collection[tuple[int, int]], plan: Plan) -> exp.Expression:
         """The day of a wall is written in it; that of an instant depends on the zone, which knows each year's day."""
@@ -322,10 +305,10 @@ class DocumentCompiler(PlanCompiler):
             return exp.column(layers[cohort_id])
         is_of = exp.column("cohort_id").eq(self.parameter(cohort_id, "TEXT"))
         members = exp.select("distinct_id").from_("cohort_members")
-        members = members.where(*self._within("workspace_id", "environment"), is_of)
+        members = members.where(*self._of_space("workspace_id", "environment"), is_of)
         return exp.In(this=exp.column(ID), query=exp.Subquery(this=members))
 
-    def _within(self, *columns: str) -> list[exp.Expression]:
+    def _of_space(self, *columns: str) -> list[exp.Expression]:
         return [
             exp.column(name).eq(self.parameter(value, "TEXT")) for name, value in zip(columns, self.space, strict=True)
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -27,29 +28,61 @@ _DAYS_IN_400_YEARS = 146_097
 Ask = Callable[[str, Mapping[str, Any]], list[tuple[Any, ...]]]
 
 
+class PropertyInsights(ABC):
+    """Asks about one property of a space. A subclass says where its values are, and how the engine measures them."""
+
+    @abstractmethod
+    def ask(self, query: str, parameters: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+
+    @abstractmethod
+    def values(self, name: str, kind: Kind) -> tuple[str, Any]:
+        """Return the query of every profile's value `v`, NULL for none (of dates, the instant), and its parameters."""
+
+    @abstractmethod
+    def of_quantities(
+        self, name: str, kind: Kind, counts: tuple[int, int, int], source: str, parameters: Any, top: int
+    ) -> Insight:
+        """Return what numbers or dates are like."""
+
+    @abstractmethod
+    def of_lists(self, name: str, counts: tuple[int, int, int], source: str, parameters: Any, top: int) -> Insight:
+        """Return what lists are like."""
+
+    def of(self, name: str, kind: Kind, *, top: int) -> Insight:
+        """Return what the property's values are like, with the `top` most frequent ones."""
+        source, parameters = self.values(name, kind)
+        counted = "count(*), count(v), count(DISTINCT v)" if kind is not Kind.LIST else "count(*), count(v), 0"
+        profiles, having, distinct = self.ask(f"SELECT {counted} FROM ({source}) AS a", parameters)[0]
+        counts = (profiles, having, distinct)
+        match kind:
+            case Kind.LIST:
+                return self.of_lists(name, counts, source, parameters, top)
+            case Kind.NUMBER | Kind.DATE:
+                return self.of_quantities(name, kind, counts, source, parameters, top)
+            case Kind.STRING | Kind.BOOLEAN:
+                return Insight(name, kind, *counts, self.top(source, parameters, top))
+
+    def top(self, source: str, parameters: Any, top: int) -> tuple[ValueCount, ...]:
+        """Return the most frequent values of a source."""
+        most = f"GROUP BY v ORDER BY n DESC, v LIMIT {top:d}"
+        counted = f"SELECT v, count(*) AS n FROM ({source}) AS a WHERE v IS NOT NULL {most}"
+        return tuple(ValueCount(plain(value), count) for value, count in self.ask(counted, parameters))
+
+
 @dataclass(frozen=True, slots=True)
-class Insights:
+class Insights(PropertyInsights):
     """Asks about one property of a space. `zone` is the one in which its dates without an offset are read."""
 
     table: SpaceTable
     zone: tzinfo
-    ask: Ask
+    query: Ask
 
-    def of(self, name: str, kind: Kind, *, top: int) -> Insight:
-        """Return what the property's values are like, with the `top` most frequent ones."""
-        source, parameters = self._values(name, kind)
-        counted = "count(*), count(v), count(DISTINCT v)" if kind is not Kind.LIST else "count(*), count(v), 0"
-        profiles, having, distinct = self.ask(f"SELECT {counted} FROM ({source})", parameters)[0]
-        counts = (profiles, having, distinct)
-        match kind:
-            case Kind.LIST:
-                return self._of_lists(name, counts, source, parameters, top)
-            case Kind.NUMBER | Kind.DATE:
-                return self._of_quantities(name, kind, counts, source, parameters, top)
-            case Kind.STRING | Kind.BOOLEAN:
-                return Insight(name, kind, *counts, self._top(source, parameters, top))
+    def ask(self, query: str, parameters: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        return self.query(query, parameters)
 
-    def _values(self, name: str, kind: Kind) -> tuple[str, dict[str, Any]]:
+    def values(self, name: str, kind: Kind) -> tuple[str, dict[str, Any]]:
         """Return the query of every profile's value `v`, NULL for none; of dates, the instant."""
         compiler = Compiler(self.table)
         values = [value.sql(DIALECT) for value in compiler.values_of(Property(name, kind))]
@@ -66,15 +99,10 @@ class Insights:
         joined = f"SELECT coalesce(i, w - offset_us) AS v FROM ({source}) ASOF LEFT JOIN ({segments}) ON w >= start"
         return joined, {**compiler.parameters, "starts": list(starts), "offsets": list(offsets)}
 
-    def _top(self, source: str, parameters: Mapping[str, Any], top: int) -> tuple[ValueCount, ...]:
-        counted = (
-            f"SELECT v, count(*) AS n FROM ({source}) WHERE v IS NOT NULL GROUP BY v ORDER BY n DESC, v LIMIT {top:d}"
-        )
-        return tuple(ValueCount(plain(value), count) for value, count in self.ask(counted, parameters))
-
-    def _of_quantities(
+    def of_quantities(
         self, name: str, kind: Kind, counts: tuple[int, int, int], source: str, parameters: Mapping[str, Any], top: int
     ) -> Insight:
+        """Return what numbers or dates are like."""
         listed = ", ".join(map(str, QUANTILES))
         measured = f"SELECT min(v), max(v), quantile_disc(v, [{listed}]) FROM ({source})"
         smallest, largest, quantiles = self.ask(measured, parameters)[0]
@@ -83,7 +111,7 @@ class Insights:
             name,
             kind,
             *counts,
-            self._top(source, parameters, top),
+            self.top(source, parameters, top),
             quantity_of(smallest),
             quantity_of(largest),
             tuple(number for each in quantiles or () if (number := quantity_of(each)) is not None),
@@ -98,13 +126,14 @@ class Insights:
             total = whole + fraction
         return to_number(total) or total  # beyond what a property could hold, as it is
 
-    def _of_lists(
+    def of_lists(
         self, name: str, counts: tuple[int, int, int], source: str, parameters: Mapping[str, Any], top: int
     ) -> Insight:
+        """Return what lists are like."""
         each = f"SELECT unnest(v) AS v FROM ({source})"
         smallest, largest = self.ask(f"SELECT min(len(v)), max(len(v)) FROM ({source})", parameters)[0]
         distinct = self.ask(f"SELECT count(DISTINCT v) FROM ({each})", parameters)[0][0]
-        found = tuple(ValueCount(element_of(str(value)), count) for value, count in self._top(each, parameters, top))
+        found = tuple(ValueCount(element_of(str(value)), count) for value, count in self.top(each, parameters, top))
         sizes = None if smallest is None else (smallest, largest)
         return Insight(name, Kind.LIST, *counts[:2], distinct, found, sizes=sizes)
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from typing import Any, ClassVar
 
 from sqlglot import exp
 
-from traitbase.domain.rules.plan import Leaf, Plan, PlanNode
+from traitbase.domain.rules.moments import Interval
+from traitbase.domain.rules.plan import Leaf, NumberWithin, Plan, PlanNode
 from traitbase.domain.rules.tree import Combinator
 from traitbase.domain.values import Number
 
@@ -23,6 +25,13 @@ _INT64_MAX = 2**63 - 1
 
 class PlanCompiler(ABC):
     """Builds one query about a space. A subclass says whom it is about, and what the tests are."""
+
+    number_type: ClassVar[str]
+    """The type in which numbers are exact."""
+
+    @abstractmethod
+    def parameter(self, value: Any, type_: str) -> exp.Expression:
+        """Bind a value, and return what stands for it."""
 
     @abstractmethod
     def everyone(self) -> exp.Select:
@@ -47,6 +56,31 @@ class PlanCompiler(ABC):
         """Return the query of the profiles that are in."""
         query, layers = self._with_cohorts(self.everyone(), plan, "cohort")
         return _from(query).where(self._node(plan.root, plan, layers, negated=False), copy=False)
+
+    def within(self, value: exp.Expression, test: NumberWithin) -> exp.Expression:
+        """Return the condition that a number lies between two."""
+        conditions: list[exp.Expression] = []
+        if test.low is not None:
+            low = self.parameter(digits_of(test.low), self.number_type)
+            conditions.append(
+                exp.GT(this=value, expression=low) if test.low_is_out else exp.GTE(this=value, expression=low)
+            )
+        if test.high is not None:
+            high = self.parameter(digits_of(test.high), self.number_type)
+            conditions.append(
+                exp.LT(this=value, expression=high) if test.high_is_out else exp.LTE(this=value, expression=high)
+            )
+        return exp.paren(exp.and_(*conditions, copy=False), copy=False)
+
+    def in_interval(self, value: exp.Expression, interval: Interval) -> exp.Expression:
+        """Return the condition that a time, in microseconds, lies in an interval."""
+        low, high = interval
+        conditions: list[exp.Expression] = []
+        if low is not None:
+            conditions.append(exp.GTE(this=value.copy(), expression=self.parameter(clamped(low), "BIGINT")))
+        if high is not None:
+            conditions.append(exp.LT(this=value.copy(), expression=self.parameter(clamped(high), "BIGINT")))
+        return exp.paren(exp.and_(*conditions, copy=False), copy=False) if conditions else is_there(value.copy())
 
     def _with_cohorts(self, query: exp.Select, plan: Plan, name: str) -> tuple[exp.Select, dict[str, str]]:
         """Return a query with a column for each cohort that a plan names, and those columns by cohort id."""
