@@ -373,8 +373,9 @@ class PostgresDatabase:
 
     def _end_orphans(self, connection: Connection) -> None:
         """End what the server still does for connections that were lost."""
-        while self._orphans:
-            _end(connection, self._orphans.pop())
+        with contextlib.suppress(IndexError):  # another thread may take the last
+            while self._orphans:
+                _end(connection, self._orphans.pop())
 
     def _resolve(self, work: _Work | None, error: psycopg.Error) -> None:
         """Find out whether a transaction was committed whose connection was lost while it was being committed."""
