@@ -182,3 +182,17 @@ def test_an_answer_that_takes_too_long_says_so(store):
     assert caught.value.code == "cohort_too_slow"
     with PushdownEngine(store, answer_seconds=5).open_view(SPACE) as view:
         assert view.total() >= 0
+
+
+def test_what_is_read_in_steps_ends_with_its_snapshot(store):
+    """Who is given up in the middle must not come back to a connection that others use by then."""
+    numbers = "SELECT generate_series(1, 10)"
+    with store.open_snapshot(SPACE) as snapshot:
+        first, second = (snapshot.ask_in_steps(numbers, [], step=4, seconds=5) for _ in range(2))
+        assert ([len(next(first)), len(next(second)), len(next(first))], snapshot.count_profiles() >= 0) == (
+            [4] * 3,
+            True,
+        )
+    assert (list(first), list(second)) == ([], [])
+    with store.open_snapshot(SPACE) as snapshot:
+        assert [len(rows) for rows in snapshot.ask_in_steps(numbers, [], step=4, seconds=5)] == [4, 4, 2]

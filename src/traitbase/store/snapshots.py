@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +33,7 @@ class SqlSnapshot:
         self._space = space
         self._mine = sa.and_(within(profiles, space), profiles.c.alias_of.is_(None))
         self._reading: list[sa.CursorResult[Any]] = []
+        self._steps: list[Generator[list[tuple[Any, ...]], None, None]] = []
 
     def get_workspace(self) -> Workspace:
         """Return the space's workspace. Raises NotFound."""
@@ -100,15 +101,24 @@ class SqlSnapshot:
         self, query: str, values: Sequence[Any], *, step: int, seconds: float
     ) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows of a query of the database's own, so many at a time."""
-        with self._database.bounded(self._connection, seconds=seconds, name="steps") as cursor:
+        name = f"steps_{len(self._steps)}"
+        self._steps.append(self._in_steps(name, query, values, step=step, seconds=seconds))
+        return self._steps[-1]
+
+    def _in_steps(
+        self, name: str, query: str, values: Sequence[Any], *, step: int, seconds: float
+    ) -> Generator[list[tuple[Any, ...]], None, None]:
+        with self._database.bounded(self._connection, seconds=seconds, name=name) as cursor:
             cursor.execute(query, values)
             while rows := cursor.fetchmany(step):
                 yield rows
 
     def close(self) -> None:
         """End what is being read. After an error nobody exhausts the iterator, and it outlives the connection."""
-        for each in self._reading:
-            each.close()
+        for reading in self._reading:
+            reading.close()
+        for steps in self._steps:
+            steps.close()
 
     def _are_of(self, cohort_id: str) -> sa.ColumnElement[bool]:
         return sa.and_(within(cohort_members, self._space), cohort_members.c.cohort_id == cohort_id)
