@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 
 ON_A_STORE := tests/cli tests/client tests/docs tests/exports tests/http tests/imports/test_import_command.py tests/process
 
+ON_ALL_CORES := --numprocesses logical --maxprocesses 8 --dist worksteal
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test check format bench clean
 
@@ -28,8 +30,8 @@ serve: $(READY) ## run the server on ./traitbase-data
 	$(BIN)/traitbase serve
 
 test: $(READY) ## run all tests, then once more on PostgreSQL those that go through a store
-	$(BIN)/python -m pytest
-	TRAITBASE_TEST_STORE=postgres $(BIN)/python -m pytest $(ON_A_STORE)
+	$(BIN)/python -m pytest $(ON_ALL_CORES)
+	TRAITBASE_TEST_STORE=postgres $(BIN)/python -m pytest $(ON_ALL_CORES) $(ON_A_STORE)
 
 check: $(READY) ## check format, lint, types, imports and dependencies
 	$(BIN)/ruff format --check .

@@ -20,6 +20,7 @@ from traitbase.store.sqlite import SqliteDatabase, open_sqlite
 
 if TYPE_CHECKING:
     from traitbase.store.copying import TableCopied
+    from traitbase.store.distributing import TablePlaced
     from traitbase.store.postgres_checks import Finding
 
 OnStep: TypeAlias = Callable[[str, int], None]
@@ -103,6 +104,22 @@ def copy_store(source: Settings, target: Settings, *, on_step: OnStep) -> list[T
         return copy_everything(file, database, on_step=on_step)
 
 
+def distribute_store(settings: Settings, *, shards: int, on_table: Callable[[str], None]) -> list[TablePlaced]:
+    """Spread the tables of the database that the settings name over the servers of its cluster.
+
+    Raises Refused, with what to do about it, if that cannot be done.
+    """
+    from traitbase.store.distributing import distribute  # noqa: PLC0415  # only one command distributes
+    from traitbase.store.postgres import PostgresDatabase  # noqa: PLC0415  # as above
+
+    url = settings.database_url.get_secret_value()
+    if not url:
+        message = "a file cannot be distributed: name the coordinator of a Citus cluster in TRAITBASE_DATABASE_URL"
+        raise Refused(message, code="bad_settings")
+    with closing(PostgresDatabase(url)) as database:
+        return distribute(database, shards=shards, on_table=on_table)
+
+
 def _opened_file(settings: Settings) -> SqliteDatabase:
     path = _file_in(settings.data)
     open_sqlite(path, on_upgrade=_tell_of_upgrade).close()
@@ -136,12 +153,26 @@ def open_engine(store: Store, settings: Settings, *, tell: Callable[..., object]
 
         assert isinstance(store, SqlStore)  # tells the type checker; `open_store` opens no other there
         return PushdownEngine(store, answer_seconds=settings.cohort_seconds)
+    if settings.database_url.get_secret_value():
+        _check_can_be_copied(store)
     from traitbase.segments.columnar import ColumnarEngine  # noqa: PLC0415  # half a second that few commands need
     from traitbase.segments.copy import Limits  # noqa: PLC0415  # it loads the same libraries
 
     limits = Limits(memory_bytes=settings.cohort_memory_mb * 1024 * 1024, answer_seconds=settings.cohort_seconds)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)  # the store may be elsewhere
     return ColumnarEngine(store, settings.data, limits, tell=tell)
+
+
+def _check_can_be_copied(store: Store) -> None:
+    from traitbase.store.sql import SqlStore  # noqa: PLC0415  # as above
+
+    assert isinstance(store, SqlStore)  # as above
+    if store.is_distributed:
+        message = (
+            "TRAITBASE_COHORT_ENGINE=copy does not work with a database that is spread over several servers: there is "
+            "no one moment of all of them to copy. Leave it out, or set it to database"
+        )
+        raise Refused(message, code="bad_settings")
 
 
 def _tell_of_upgrade(before: str, after: str) -> None:

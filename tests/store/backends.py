@@ -16,11 +16,12 @@ from typing import Protocol
 
 import msgspec
 import psycopg
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from support.postgres import fresh_database
+from support.postgres import fresh_database, has_citus
 from traitbase.domain.spaces import Space, Workspace
 from traitbase.services.ports import BETWEEN_COPIED_FIELDS, BETWEEN_COPIED_ROWS, CopiedRow, ProfileRow, Store
 from traitbase.store.memory import MemoryStore
@@ -155,10 +156,11 @@ class MemoryBackend:
 
 class PostgresBackend:
     owns_its_files = False
+    is_distributed = False
 
     def __init__(self, _folder: Path) -> None:
         self._stack = contextlib.ExitStack()
-        self.url = self._stack.enter_context(fresh_database())
+        self.url = self._stack.enter_context(fresh_database(distributed=self.is_distributed))
         self.store = open_postgres(self.url)
         self._opened: list[Store] = [self.store]
 
@@ -190,7 +192,18 @@ class PostgresBackend:
         self._stack.close()
 
 
-BACKENDS = {"sqlite": SqliteBackend, "postgres": PostgresBackend, "memory": MemoryBackend}
+class ClusterBackend(PostgresBackend):
+    """The tables spread over a Citus cluster, or over partitions by what plays one: see `support/citus`."""
+
+    is_distributed = True
+
+    def __init__(self, folder: Path) -> None:
+        if not has_citus():
+            pytest.skip("there is no Citus on the server that the tests run on")
+        super().__init__(folder)
+
+
+BACKENDS = {"sqlite": SqliteBackend, "postgres": PostgresBackend, "cluster": ClusterBackend, "memory": MemoryBackend}
 
 
 @contextlib.contextmanager

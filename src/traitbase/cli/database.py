@@ -91,6 +91,33 @@ def copy(data: Data = None, to: To = None, as_json: AsJson = False) -> None:
     )
 
 
+@app.command()
+def distribute(
+    data: Data = None,
+    shards: Annotated[int, typer.Option(min=1, max=4096, help="Into how many parts a table is divided.")] = 32,
+    as_json: AsJson = False,
+) -> None:
+    """Spread the tables over the servers of a Citus cluster: what belongs to a profile lies by its distinct_id.
+
+    Stop all servers first; they start again when it is done. Run it again if it was interrupted, and after an upgrade
+    that brought new tables.
+    """
+    settings = settings_for(data)
+    console = Console(stderr=True)
+    with console.status("looking at the cluster") as status:
+        tables = bootstrap.distribute_store(
+            settings, shards=shards, on_table=lambda name: status.update(f"moving {name}")
+        )
+    if as_json:
+        typer.echo(msgspec.json.encode({"tables": [each._asdict() for each in tables]}).decode())
+        return
+    table = Table("table", "is", "", box=None)
+    for each in tables:
+        table.add_row(each.name, each.place, "moved now" if each.is_moved else "")
+    show_table(table)
+    typer.echo("Every table is where it is to be. Start the servers again.")
+
+
 @contextmanager
 def _told(source: Settings) -> Iterator[bootstrap.OnStep]:
     """Show how far a copy is: every row is copied, then verified."""

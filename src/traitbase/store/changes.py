@@ -135,16 +135,21 @@ def _delete_oldest(connection: sa.Connection, space: Space, received_before_us: 
     )
     old = [row[:3] for row in connection.execute(oldest).all() if row[3] < received_before_us]
     for table in (changes, unlinked_changes):
-        statement = sa.delete(table).where(
-            within(table, space),
-            table.c.request_id == sa.bindparam("of_request"),
-            table.c.item == sa.bindparam("of_item"),
-            table.c.distinct_id == sa.bindparam("of_id"),
-        )
-        if old:
-            named = [dict(zip(("of_request", "of_item", "of_id"), row, strict=True)) for row in old]
-            connection.execute(statement, named)
+        _delete_each(connection, table, [(*space, *row) for row in old], changes)
     return len(old)
+
+
+def _delete_each(connection: sa.Connection, table: sa.Table, keys: Sequence[Sequence[object]], of: sa.Table) -> None:
+    """Delete rows by the keys of a table, this one or another with the same columns in its key.
+
+    One by one: each says whose it is, so that where the rows are spread over servers each goes to its own.
+    """
+    names = [column.name for column in of.primary_key.columns]
+    statement = sa.delete(table).where(*(table.c[name] == sa.bindparam(f"of_{name}") for name in names))
+    if keys:
+        connection.execute(
+            statement, [{f"of_{name}": each for name, each in zip(names, key, strict=True)} for key in keys]
+        )
 
 
 def _delete_ignored(
@@ -154,8 +159,12 @@ def _delete_ignored(
     table = ignored_values
     columns = list(table.primary_key.columns)
     mine = sa.select(*columns).where(within(table, space), table.c.property == name)
-    old = mine.where(table.c.received_at_us < received_before_us).limit(at_most)
-    deleted = connection.execute(sa.delete(table).where(sa.tuple_(*columns).in_(old))).rowcount
-    newest_first = [table.c.request_id.desc(), table.c.item.desc(), table.c.operation.desc()]
-    beyond = mine.order_by(*newest_first).limit(at_most - deleted).offset(kept)
-    return deleted + connection.execute(sa.delete(table).where(sa.tuple_(*columns).in_(beyond))).rowcount
+    deleted = 0
+    for query in (
+        mine.where(table.c.received_at_us < received_before_us),
+        mine.order_by(*(table.c[each].desc() for each in ("request_id", "item", "operation"))).offset(kept),
+    ):
+        keys = connection.execute(query.limit(at_most - deleted)).all()
+        _delete_each(connection, table, keys, table)
+        deleted += len(keys)
+    return deleted

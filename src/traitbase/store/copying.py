@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from traitbase.domain.errors import Refused
 from traitbase.domain.values import decode_properties, written
 from traitbase.store.database import Database
-from traitbase.store.postgres import PostgresDatabase
+from traitbase.store.postgres import PostgresDatabase, Unfinished
 from traitbase.store.tables import ONLY_ON, metadata, profiles
 
 _ROWS_A_STEP = 5_000
@@ -78,7 +78,7 @@ def copy_everything(source: Database, target: PostgresDatabase, *, on_step: OnSt
             result = _bring(reading, target, table, on_step)
             result.copied += copied[table.name]
             done.append(result)
-    target.mark_copying(is_going_on=False)
+    target.mark(None)
     return done
 
 
@@ -88,8 +88,11 @@ def _tables() -> list[sa.Table]:
 
 def _claim(target: PostgresDatabase) -> None:
     """Raise Refused if there is something in the target that this is not to be mixed with."""
-    if target.is_being_copied_to():
+    what = target.unfinished()
+    if what is Unfinished.COPY:
         return
+    if what is not None:
+        raise what.refusal(target.place)
     with target.reading() as connection:
         for table in _tables():
             if connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first() is not None:
@@ -98,7 +101,7 @@ def _claim(target: PostgresDatabase) -> None:
                     "copy anew that was finished, make the database anew"
                 )
                 raise Refused(message, code="target_not_empty")
-    target.mark_copying(is_going_on=True)
+    target.mark(Unfinished.COPY)
 
 
 def _bring(reading: Connection, target: PostgresDatabase, table: sa.Table, on_step: OnStep) -> TableCopied:

@@ -29,6 +29,9 @@ class Database(Protocol):
     answers_at_once: bool
     """Whether a statement takes less time than a thread would wait for the interpreter: no network is in between."""
 
+    is_distributed: bool
+    """Whether the rows are spread over several servers: then no snapshot is one of all of them."""
+
     def close(self) -> None:
         """Close all connections."""
 

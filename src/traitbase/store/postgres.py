@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from typing import Any, NamedTuple
 
 import psycopg
@@ -28,6 +29,7 @@ from sqlalchemy.pool import QueuePool
 from traitbase.domain.errors import Conflict, InvalidInput, Refused
 from traitbase.domain.spaces import Space
 from traitbase.services.ports import Cleared
+from traitbase.store.citus import misplaced, places_in
 from traitbase.store.database import within
 from traitbase.store.feeding import Feeding
 from traitbase.store.known_profiles import KnownProfiles, Upsert
@@ -45,7 +47,9 @@ OLDEST_SERVER = 15
 _WRITING_PATIENCE_SECONDS = 15.0
 _USUAL_PATIENCE_SECONDS = 60.0
 _MIGRATIONS_LOCK = 7_238_210_014_251  # any number that nobody else has
-_COPYING = "a copy into this database is not finished"
+APPLICATION = "traitbase"
+"""What our connections are called where the server lists them."""
+
 _RESOLVING_SECONDS = 30.0
 _RESOLVING_POLL_SECONDS = 0.1
 _SLOTS = 64
@@ -55,6 +59,7 @@ _TURN_SECONDS = 5.0
 # Questions read every profile of a space once. Before a large list of members was analysed, the planner takes it for an
 # empty one, and would go through all of it for each profile. Compiling a query takes longer than it saves.
 _SCANNING = "SET LOCAL enable_nestloop = off; SET LOCAL jit = off"
+_ON_WORKERS_TOO = "SET LOCAL citus.propagate_set_commands = 'local'"
 _NUMBERED = re.compile(r"\$\d+|\?")
 _KEEP_ALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 
@@ -81,19 +86,39 @@ def _make_usable(database: PostgresDatabase) -> None:
         migrate_postgres(database)
     elif before != HEAD:
         raise _other_schema(before)
-    elif database.is_being_copied_to():
-        message = f"a copy into {database.place} is not finished: run traitbase db copy again"
-        raise Refused(message, code="copy_unfinished")
+    elif what := database.unfinished():
+        raise what.refusal(database.place)
+    with database.reading() as connection:
+        places = places_in(connection) or {}
+    if left := misplaced(places):
+        message = f"{', '.join(left)} of {database.place} must be brought to their servers: run traitbase db distribute"
+        raise Refused(message, code="not_distributed")
+    database.is_distributed = bool(places)
 
 
 def migrate_postgres(database: PostgresDatabase) -> str | None:
     """Bring the schema up to date; return the version before. One process at a time does it, others wait."""
     with database.writing() as connection:
         connection.execute(sa.text("SET LOCAL lock_timeout = 0"))
+        connection.execute(sa.text("SET LOCAL application_name = 'traitbase migrate'"))  # who looks sees what is done
         connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_MIGRATIONS_LOCK})"))
         before = migrate(connection, elsewhere="name another database in TRAITBASE_DATABASE_URL, or a new schema in it")
         database.transaction_feed.begin(connection)
     return before
+
+
+class Unfinished(Enum):
+    """What is done with a database as a whole, as it is noted there until it is finished."""
+
+    COPY = "a copy into this database is not finished"
+    DISTRIBUTION = "the tables of this database are being spread over servers"
+
+    def refusal(self, place: str) -> Refused:
+        """Return what to tell whoever wants to use the database meanwhile."""
+        if self is Unfinished.COPY:
+            return Refused(f"a copy into {place} is not finished: run traitbase db copy again", code="copy_unfinished")
+        message = f"the tables of {place} are not all at their servers yet: run traitbase db distribute again"
+        return Refused(message, code="distribution_unfinished")
 
 
 class _Work(NamedTuple):
@@ -112,6 +137,7 @@ class PostgresDatabase:
     def __init__(self, url: str) -> None:
         self._url = _driver_url(url)
         self.place = place_of(self._url)
+        self.is_distributed = False
         self._orphans: list[_Work] = []
         self._writers = threading.BoundedSemaphore(_WRITERS_MAX)
         self.slot = random.randrange(_SLOTS)  # noqa: S311  # spreads writers, secures nothing
@@ -128,7 +154,7 @@ class PostgresDatabase:
             connect_args={
                 "cursor_factory": RawCursor,
                 "connect_timeout": 5,
-                "application_name": "traitbase",
+                "application_name": APPLICATION,
                 **_KEEP_ALIVE,
             },
         )
@@ -326,7 +352,8 @@ class PostgresDatabase:
     def bounded(self, connection: Connection, *, seconds: float, name: str | None = None) -> Iterator[Any]:
         """Open a cursor of the driver's whose statements may take so long. `name`: the rows stay on the server."""
         driver = _driver_of(connection)
-        driver.execute(f"SET LOCAL statement_timeout = {max(int(seconds * 1000), 1)}; {_SCANNING}")
+        scanning = f"{_ON_WORKERS_TOO}; {_SCANNING}" if self.is_distributed else _SCANNING
+        driver.execute(f"SET LOCAL statement_timeout = {max(int(seconds * 1000), 1)}; {scanning}")
         try:
             with driver.cursor() if name is None else driver.cursor(name) as cursor:
                 yield cursor
@@ -359,15 +386,16 @@ class PostgresDatabase:
             for table in sa.inspect(connection).get_table_names():
                 connection.execute(sa.text(f'VACUUM FULL "{table}"'))
 
-    def is_being_copied_to(self) -> bool:
-        """Tell whether a copy into this database was begun and not finished."""
+    def unfinished(self) -> Unfinished | None:
+        """Return what was begun with the database as a whole, and not finished."""
         with self.reading() as connection:
             query = sa.text("SELECT obj_description('alembic_version'::regclass, 'pg_class')")
-            return bool(connection.execute(query).scalar_one() == _COPYING)
+            note = connection.execute(query).scalar_one()
+        return None if note is None else Unfinished(note)
 
-    def mark_copying(self, *, is_going_on: bool) -> None:
-        """Note in the database that a copy into it was begun, or that it is finished: until then nobody may use it."""
-        note = f"'{_COPYING}'" if is_going_on else "NULL"
+    def mark(self, what: Unfinished | None) -> None:
+        """Note in the database that this was begun with it, or (None) is finished: until then nobody may use it."""
+        note = "NULL" if what is None else f"'{what.value}'"
         with self.writing() as connection:
             connection.execute(sa.text(f"COMMENT ON TABLE alembic_version IS {note}"))
 

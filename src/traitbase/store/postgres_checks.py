@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from traitbase.domain.errors import TraitbaseError
+from traitbase.store.citus import misplaced, places_in
 from traitbase.store.postgres import PostgresDatabase
 from traitbase.store.schema import HEAD, version_in
 
@@ -41,6 +42,7 @@ def check_postgres(url: str) -> list[Finding]:
             found.extend(_check_settings(connection))
             found.append(_check_schema(database, connection))
             found.append(_check_rights(connection))
+            found.extend(_check_places(connection))
         database.check()
         found.append(Finding("writable", "ok", "this is no standby"))
     except TraitbaseError as error:
@@ -88,8 +90,8 @@ def _check_schema(database: PostgresDatabase, connection: Connection) -> Finding
     if version != HEAD:
         told = f"{version}, this release works with {HEAD}: run traitbase db migrate, or install the release it is of"
         return Finding("schema", "fault", told)
-    if database.is_being_copied_to():
-        return Finding("schema", "fault", "a copy into it is not finished: run traitbase db copy again")
+    if what := database.unfinished():
+        return Finding("schema", "fault", what.refusal(database.place).message)
     return Finding("schema", "ok", version)
 
 
@@ -98,3 +100,19 @@ def _check_rights(connection: Connection) -> Finding:
     may_create, user, schema = connection.execute(sa.text(query)).one()
     told = f"{user} may{'' if may_create else ' not'} make tables in {schema}"
     return Finding("rights", "ok" if may_create else "warning", told)
+
+
+def _check_places(connection: Connection) -> Iterator[Finding]:
+    places = places_in(connection)
+    if places is None:
+        return
+    workers = connection.execute(sa.text("SELECT count(*) FROM citus_get_active_worker_nodes()")).scalar_one()
+    if not places:
+        yield Finding(
+            "places", "ok", f"Citus with {workers} workers, not used: traitbase db distribute spreads the tables"
+        )
+    elif left := misplaced(places):
+        yield Finding("places", "fault", f"not at their servers: {', '.join(left)}; run traitbase db distribute")
+    else:
+        state: Literal["ok", "warning"] = "ok" if workers else "warning"
+        yield Finding("places", state, f"spread over {workers} workers (Citus)")

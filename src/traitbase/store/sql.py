@@ -41,6 +41,11 @@ class SqlStore(
         """Whether a small question takes less time than handing it to a thread."""
         return self._database.answers_at_once
 
+    @property
+    def is_distributed(self) -> bool:
+        """Whether the rows are spread over several servers."""
+        return self._database.is_distributed
+
     def open_session(self) -> WriteSession:
         """Return a new session for one writer."""
         return SqlWriteSession(self._database, self._compiled)

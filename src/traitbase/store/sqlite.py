@@ -72,6 +72,7 @@ class SqliteDatabase:
     slot = 0
     has_one_writer = True
     answers_at_once = True
+    is_distributed = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
