@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,24 @@ _BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _SERVED = ("v1", "docs", "openapi.json", "healthz", "readyz", "metrics")
 
 
+class Role(StrEnum):
+    """What a server does."""
+
+    ALL = "all"
+    API = "api"
+    WORKER = "worker"
+
+    @property
+    def answers(self) -> bool:
+        """Whether it answers requests."""
+        return self is not Role.WORKER
+
+    @property
+    def does_chores(self) -> bool:
+        """Whether it does what is to be done in the background, one server for all."""
+        return self is not Role.API
+
+
 class Settings(BaseSettings):
     """What an operator may set. Sizes are in bytes, durations carry their unit in the name."""
 
@@ -32,6 +51,12 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="the address to listen on; 0.0.0.0 for all")
     port: int = Field(8080, ge=0, le=65535, description="the port to listen on; 0 for any free one")
+    workers: int = Field(
+        1, ge=1, le=64, description="processes that share the port; as many as there are cores for them"
+    )
+    role: Role = Field(
+        Role.ALL, description="api: answers requests; worker: does what is to be done in the background; all: both"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON")
     queue_updates: int = Field(20_000, ge=1, description="updates that may wait to be written; 503 beyond")
@@ -58,6 +83,14 @@ class Settings(BaseSettings):
         if engine == "database" and not (url and url.get_secret_value()):
             raise ValueError("database needs a PostgreSQL database: name it in TRAITBASE_DATABASE_URL, or choose copy")
         return engine
+
+    @field_validator("role")
+    @classmethod
+    def check_role(cls, role: Role, info: ValidationInfo) -> Role:
+        """Return the role. Raises ValueError for several processes that would do the same work."""
+        if role is Role.WORKER and info.data.get("workers", 1) != 1:
+            raise ValueError("a worker is one process: leave workers at 1, or choose all")
+        return role
 
     @field_validator("base_path")
     @classmethod

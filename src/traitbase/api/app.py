@@ -7,7 +7,7 @@ import contextlib
 import functools
 import re
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -36,6 +36,7 @@ from traitbase.api.openapi import describe
 from traitbase.api.profiles import ProfileParts, profile_routes
 from traitbase.api.properties import AsgiScope, PropertyEndpoints, Send, find_call
 from traitbase.api.reading import reading_routes
+from traitbase.api.sharing import SharedCounts
 from traitbase.api.spaces import BASE_PATH, SLASH, UnknownParameter, admit, id_in, refuse_unknown_parameters
 from traitbase.api.subscriptions import subscription_routes
 from traitbase.api.suppressions import suppression_routes
@@ -47,10 +48,12 @@ from traitbase.services.cohorts.ports import CohortEngine
 from traitbase.services.ingest import IDEMPOTENCY_US, Ingest
 from traitbase.services.ports import FEED_KEPT, Store
 from traitbase.services.suppressions import forget_expired
+from traitbase.settings import Role
 
 _TIDY_SECONDS = 0.5
 _KEY_USES_SECONDS = 15.0
 _FORGET_SECONDS = 60.0
+_TELL_SECONDS = 1.0
 _FORGET_ROWS = 500
 _IGNORED_KEPT_A_PROPERTY = 10_000
 _DAY_US = 86_400_000_000
@@ -75,6 +78,9 @@ class AppParts:
     ignored_days: float = 7
     history_days: float = 30
     base_path: str = ""
+    role: Role = Role.ALL
+    shared: SharedCounts | None = None
+    """None: this is the server's only process."""
 
 
 class TraitbaseApp:
@@ -83,7 +89,10 @@ class TraitbaseApp:
     def __init__(self, parts: AppParts) -> None:
         self._parts = parts
         self._base = f"{parts.base_path}/".encode() if parts.base_path else b""
+        self.role = parts.role
         self._metrics = Metrics()
+        if parts.shared is not None:
+            parts.shared.resume(self._metrics)
         self._gate = Gate(parts.store, now_us=parts.now_us)
         ingest = Ingest(parts.store, new_profile_id=parts.new_profile_id, keeps_history=parts.history_days > 0)
         self._writer = GroupCommitWriter(
@@ -99,6 +108,9 @@ class TraitbaseApp:
         """Answer one ASGI connection."""
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
+            return
+        if not self._parts.role.answers and scope["path"] not in _OF_THE_PROCESS:
+            await _OF_A_WORKER(scope, receive, self._counting(scope, send))
             return
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         if raw_path.startswith(self._base) and self._base:
@@ -191,24 +203,18 @@ class TraitbaseApp:
 
         @app.get("/metrics", include_in_schema=False)
         def metrics() -> Response:
-            """Show what this process has done, in Prometheus' text format."""
-            text = exposition(self._metrics, lambda: self._writer.waiting_updates)
+            """Show what this server has done, in Prometheus' text format."""
+            counted, waiting = self._metrics, self._writer.waiting_updates
+            if shared := self._parts.shared:
+                counted, waiting = shared.of_all(counted, waiting)
+            text = exposition(counted, waiting, of_one_process=shared is None)
             return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         self._writer.start()
         self._parts.engine.start()
-        chores = [
-            # A server that was killed between an erasure and the emptying of the log left that to the next one.
-            asyncio.create_task(asyncio.to_thread(self._parts.store.clear_traces, wait_seconds=0)),
-            asyncio.create_task(_every(_TIDY_SECONDS, self._parts.store.tidy)),
-            asyncio.create_task(_every(_KEY_USES_SECONDS, self._gate.note_uses)),
-            asyncio.create_task(_every(_FORGET_SECONDS, self._forget_requests)),
-            asyncio.create_task(_every(_FORGET_SECONDS, self._forget_suppressions)),
-            asyncio.create_task(_every(_FORGET_SECONDS, self._forget_ignored_values)),
-            asyncio.create_task(_every(_FORGET_SECONDS, self._trim_feed)),
-        ]
+        chores = [asyncio.create_task(chore) for chore in self._chores()]
         try:
             yield
         finally:
@@ -218,6 +224,26 @@ class TraitbaseApp:
             await asyncio.gather(*chores, return_exceptions=True)
             with contextlib.suppress(TraitbaseError):
                 await asyncio.to_thread(self._gate.note_uses)
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self._tell)
+
+    def _chores(self) -> Iterator[Coroutine[Any, Any, object]]:
+        """Yield what is done beside the requests: each process's own, and, in one server, what is done for all."""
+        store = self._parts.store
+        yield _every(_TIDY_SECONDS, store.tidy)
+        yield _every(_KEY_USES_SECONDS, self._gate.note_uses)
+        if self._parts.shared is not None:
+            yield _every(_TELL_SECONDS, self._tell)
+        if not self._parts.role.does_chores:
+            return
+        # A server that was killed between an erasure and the emptying of the log left that to the next one.
+        yield asyncio.to_thread(store.clear_traces, wait_seconds=0)
+        for forget in (self._forget_requests, self._forget_suppressions, self._forget_ignored_values, self._trim_feed):
+            yield _every(_FORGET_SECONDS, forget)
+
+    def _tell(self) -> None:
+        if self._parts.shared is not None:
+            self._parts.shared.tell(self._metrics, self._writer.waiting_updates)
 
     def _forget_requests(self) -> None:
         # Receipt and history are one record, which is kept for as long as either is wanted.
@@ -383,3 +409,9 @@ def _answer_of(error: Exception) -> Response:
 def _plain_answer(status: int, message: str, headers: Any = None) -> Response:
     body = msgspec.json.encode({"status": "error", "_message": message})
     return Response(body, status_code=status, media_type="application/json", headers=headers)
+
+
+_OF_THE_PROCESS = ("/healthz", "/readyz", "/metrics")
+_OF_A_WORKER = _plain_answer(
+    404, f"this is a worker, which answers {', '.join(_OF_THE_PROCESS)} only: ask a server whose role is api or all"
+)

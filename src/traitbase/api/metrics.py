@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -26,7 +26,7 @@ class Metrics:
 
 
 class _TraitbaseCollector(Collector):
-    def __init__(self, metrics: Metrics, waiting_updates: Callable[[], int]) -> None:
+    def __init__(self, metrics: Metrics, waiting_updates: int) -> None:
         self._metrics = metrics
         self._waiting_updates = waiting_updates
 
@@ -56,13 +56,14 @@ class _TraitbaseCollector(Collector):
             ("traitbase_storage_failures", "Groups that the storage refused", metrics.storage_failures),
         ):
             yield CounterMetricFamily(name, text, value)
-        waiting = self._waiting_updates()
-        yield GaugeMetricFamily("traitbase_queue_waiting_updates", "Updates that wait to be written", waiting)
+        text = "Updates that wait to be written"
+        yield GaugeMetricFamily("traitbase_queue_waiting_updates", text, self._waiting_updates)
 
 
-def exposition(metrics: Metrics, waiting_updates: Callable[[], int]) -> bytes:
-    """Return the metrics in Prometheus' text format."""
+def exposition(metrics: Metrics, waiting_updates: int, *, of_one_process: bool) -> bytes:
+    """Return the metrics in Prometheus' text format. `of_one_process`: with what the system says about this one."""
     registry = CollectorRegistry()
     registry.register(_TraitbaseCollector(metrics, waiting_updates))
-    ProcessCollector(registry=registry)
+    if of_one_process:
+        ProcessCollector(registry=registry)
     return generate_latest(registry)

@@ -8,32 +8,46 @@ import gc
 import signal
 import socket
 import sys
+from typing import Any
 
 import structlog
 import uvicorn
 
 from traitbase import bootstrap
 from traitbase.api.app import AppParts, TraitbaseApp
+from traitbase.api.sharing import SharedCounts
 from traitbase.api.short_way import ShortWayProtocol
 from traitbase.services.cohorts.late import LateEngine
 from traitbase.services.cohorts.ports import CohortEngine
 from traitbase.services.ports import Store
-from traitbase.settings import Settings
+from traitbase.settings import Role, Settings
 
 _DRAIN_SECONDS = 30
 
 
-def run_server(store: Store, settings: Settings, listener: socket.socket) -> None:
-    """Serve on a listening socket until the process is told to stop, and drain what was accepted."""
+def run_server(
+    store: Store,
+    settings: Settings,
+    listener: socket.socket,
+    *,
+    role: Role = Role.ALL,
+    shared: SharedCounts | None = None,
+) -> None:
+    """Serve on a listening socket until the process is told to stop, and drain what was accepted.
+
+    `shared`: this is one of the server's processes. Its role need not be that of the settings.
+    """
     engine = LateEngine(functools.partial(bootstrap.open_engine, store, settings, tell=structlog.get_logger().info))
     try:
-        _serve(store, engine, settings, listener)
+        _serve(_app(store, engine, settings, role, shared), settings, listener)
     finally:
         engine.close()
 
 
-def _serve(store: Store, engine: CohortEngine, settings: Settings, listener: socket.socket) -> None:
-    app = TraitbaseApp(
+def _app(
+    store: Store, engine: CohortEngine, settings: Settings, role: Role, shared: SharedCounts | None
+) -> TraitbaseApp:
+    return TraitbaseApp(
         AppParts(
             store=store,
             engine=engine,
@@ -46,11 +60,17 @@ def _serve(store: Store, engine: CohortEngine, settings: Settings, listener: soc
             ignored_days=settings.ignored_days,
             history_days=settings.history_days,
             base_path=settings.base_path,
+            role=role,
+            shared=shared,
         )
     )
+
+
+def _serve(app: TraitbaseApp, settings: Settings, listener: socket.socket) -> None:
+    short_way: Any = functools.partial(ShortWayProtocol, app.properties)
     config = uvicorn.Config(
         app,
-        http=functools.partial(ShortWayProtocol, app.properties),  # type: ignore[arg-type]  # it is called, and no more
+        http=short_way if app.role.answers else "httptools",
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         lifespan="on",
         access_log=False,

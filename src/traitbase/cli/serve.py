@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import signal
 import socket
 import sys
-from typing import Annotated
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
@@ -16,9 +18,13 @@ import traitbase
 from traitbase import bootstrap
 from traitbase.cli.logs import LogWriter
 from traitbase.cli.options import Data
+from traitbase.cli.processes import Inherited, Supervisor, end_with_parent, inherited_from
 from traitbase.domain.errors import Refused
 from traitbase.services.ports import Store
-from traitbase.settings import Settings, load_settings
+from traitbase.settings import Role, Settings, load_settings
+
+if TYPE_CHECKING:
+    from traitbase.api.sharing import SharedCounts
 
 
 def serve(
@@ -29,22 +35,63 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="The port; 0 for any free one. Default: 8080.", show_default=False)
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share the port. Default: 1.", show_default=False)
+    ] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(
+            help="api: answer requests; worker: do what is to be done in the background. Default: all, both.",
+            show_default=False,
+        ),
+    ] = None,
+    inherited: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the server until it is stopped; it then answers what it has accepted and ends."""
-    from traitbase.api.server import run_server  # noqa: PLC0415  # half a second that no other command needs
-
-    settings = load_settings(data=data, host=host, port=port)
+    for number in (signal.SIGTERM, signal.SIGINT):  # until there is something to drain, being told to stop is the end
+        signal.signal(number, lambda *_: sys.exit(0))
+    settings = load_settings(data=data, host=host, port=port, workers=workers, role=role)
     log = LogWriter(sys.stderr.fileno())
     _set_up_logging(settings, log)
-    listener = _listen(settings.host, settings.port)
-    store = bootstrap.open_store(settings)
     try:
-        with contextlib.suppress(OSError):  # where nobody can read it, it is not worth ending for
-            _greet(store, settings, listener)
-        run_server(store, settings, listener)
+        if inherited is not None:
+            _run_one_of_several(settings, inherited_from(inherited))
+            return
+        listener = _listen(settings.host, settings.port)
+        if settings.workers == 1:
+            _load_the_server()  # before the greeting: whoever reads it finds a server that answers soon
+        with closing(bootstrap.open_store(settings)) as store:
+            with contextlib.suppress(OSError):  # where nobody can read it, it is not worth ending for
+                _greet(store, settings, listener)
+            if settings.workers == 1:
+                _run(store, settings, listener, settings.role)
+        if settings.workers > 1:
+            Supervisor(listener, settings.workers, tell=structlog.get_logger().warning).run()
     finally:
-        store.close()
         log.close()
+
+
+def _run_one_of_several(settings: Settings, given: Inherited) -> None:
+    end_with_parent(given.parent)
+    listener = socket.socket(fileno=given.listener)
+    # One of them does for all what is to be done in the background.
+    role = settings.role if given.number == 0 else Role.API
+    from traitbase.api.sharing import SharedCounts  # noqa: PLC0415  # it loads what only a server needs
+
+    with closing(bootstrap.open_store(settings)) as store:
+        _run(store, settings, listener, role, SharedCounts(given.folder, given.number))
+
+
+def _load_the_server() -> None:
+    import traitbase.api.server  # noqa: F401, PLC0415  # half a second that no other command needs
+
+
+def _run(
+    store: Store, settings: Settings, listener: socket.socket, role: Role, shared: SharedCounts | None = None
+) -> None:
+    from traitbase.api.server import run_server  # noqa: PLC0415  # see `_load_the_server`
+
+    run_server(store, settings, listener, role=role, shared=shared)
 
 
 def _listen(host: str, port: int) -> socket.socket:
