@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import uuid_utils
 
 from traitbase.domain.errors import Refused
+from traitbase.domain.spaces import Space
 from traitbase.services.cohorts.ports import CohortEngine
 from traitbase.services.ports import Store
 from traitbase.settings import Settings
@@ -21,7 +22,9 @@ from traitbase.store.sqlite import SqliteDatabase, open_sqlite
 if TYPE_CHECKING:
     from traitbase.store.copying import TableCopied
     from traitbase.store.distributing import TablePlaced
+    from traitbase.store.postgres import PostgresDatabase
     from traitbase.store.postgres_checks import Finding
+    from traitbase.store.property_indexes import PropertyIndex
 
 OnStep: TypeAlias = Callable[[str, int], None]
 """Is told of a copy: how many more rows of which table are as they should be."""
@@ -118,6 +121,39 @@ def distribute_store(settings: Settings, *, shards: int, on_table: Callable[[str
         raise Refused(message, code="bad_settings")
     with closing(PostgresDatabase(url)) as database:
         return distribute(database, shards=shards, on_table=on_table)
+
+
+def list_indexes(settings: Settings) -> list[PropertyIndex]:
+    """Return the indexes of single properties. Raises Refused if the settings name no database."""
+    from traitbase.store.property_indexes import list_indexes as indexes_in  # noqa: PLC0415  # only one command asks
+
+    with _opened_database(settings) as database, database.reading() as connection:
+        return indexes_in(connection)
+
+
+def change_index(settings: Settings, space: Space, name: str, *, drop: bool) -> bool:
+    """Make the index of a property, or take it away; False if there is nothing to do.
+
+    Raises NotFound if there is no such property, Refused if an index would be of no use, or the settings name no
+    database.
+    """
+    from traitbase.store.property_indexes import create_index, drop_index  # noqa: PLC0415  # as above
+
+    with _opened_database(settings) as database:
+        return (drop_index if drop else create_index)(database, space, name)
+
+
+def _opened_database(settings: Settings) -> closing[PostgresDatabase]:
+    """Open the database that the settings name, with the tables of this release."""
+    from traitbase.store.postgres import open_database  # noqa: PLC0415  # as above
+
+    url = settings.database_url.get_secret_value()
+    if not url:
+        message = (
+            "there are indexes on PostgreSQL only (named in TRAITBASE_DATABASE_URL): here the columnar copy answers"
+        )
+        raise Refused(message, code="bad_settings")
+    return closing(open_database(url))
 
 
 def _opened_file(settings: Settings) -> SqliteDatabase:

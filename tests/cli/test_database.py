@@ -11,7 +11,7 @@ import pytest
 from cli.test_exports import fill
 from ingest.submitting import ingest_on, sent
 from support.data import once, open_store
-from support.postgres import empty_database, fresh_database
+from support.postgres import cluster_database, empty_database, fresh_database, has_citus
 from support.server import run_cli, run_json
 from traitbase import bootstrap
 from traitbase.domain.errors import Refused
@@ -171,3 +171,73 @@ def test_it_says_what_it_needs(data, tmp_path):
     nothing = run_cli("db", "copy", "--to", "postgresql://127.0.0.1:1/x", data=tmp_path / "typo")
     assert (nothing.returncode, "there is no Traitbase data in" in nothing.stderr) == (2, True)
     assert not (tmp_path / "typo").exists()
+
+
+# --- distribute ---
+
+
+def test_the_tables_are_spread_and_the_server_goes_on_there(data):
+    if not has_citus():
+        pytest.skip("there is no Citus on the server that the tests run on")
+    fill(data, 3)
+    with cluster_database() as url:
+        with psycopg.connect(url) as connection:
+            connection.execute("DELETE FROM workspaces")
+        run_json("db", "copy", "--to", url, data=data)
+        done = run_cli("db", "distribute", "--json", env=on(url))
+        assert done.returncode == 0, done.stderr
+        places = {each["name"]: each["place"] for each in json.loads(done.stdout)["tables"]}
+        assert (places["profiles"], places["workspaces"]) == ("spread by distinct_id", "on each server")
+        assert "moved now" not in run_cli("db", "distribute", env=on(url)).stdout
+        checks = json.loads(run_cli("db", "check", "--json", env=on(url)).stdout)["checks"]
+        assert [each["state"] for each in checks if each["check"] == "places"] == ["ok"]
+        with closing(open_postgres(url)) as store, closing(ingest_on(store)) as ingest:
+            ingest.run([sent(("p00001", {"$set": {"note": "after"}}), space=SHOP)], wait_seconds=5)
+        assert rows_of(url)["p00001"] == {"note": "after"}
+
+
+def test_what_cannot_be_spread_says_what_it_needs(data, empty):
+    of_a_file = run_cli("db", "distribute", data=data)
+    assert (of_a_file.returncode, "name the coordinator of a Citus cluster" in of_a_file.stderr) == (2, True)
+    without = run_cli("db", "distribute", env=on(empty))
+    assert (without.returncode, "has no Citus: install it" in without.stderr) == (2, True)
+
+
+# --- index ---
+
+
+def test_a_property_gets_an_index_and_loses_it(data, empty):
+    fill(data, 3)
+    run_json("db", "copy", "--to", empty, data=data)
+    made = run_cli("db", "index", "note", "--workspace", "shop", env=on(empty))
+    assert (made.returncode, made.stdout) == (0, "The index of 'note' is made.\n")
+    again = run_cli("db", "index", "note", "--workspace", "shop", env=on(empty))
+    assert again.stdout == "The index of 'note' is there already.\n"
+    [listed] = json.loads(run_cli("db", "index", "--json", env=on(empty)).stdout)["indexes"]
+    assert (listed["workspace_id"], listed["environment"], listed["name"], listed["is_usable"]) == (
+        *SHOP,
+        "note",
+        True,
+    )
+    gone = run_cli("db", "index", "note", "--workspace", "shop", "--drop", env=on(empty))
+    assert gone.stdout == "The index of 'note' is gone.\n"
+    assert json.loads(run_cli("db", "index", "--json", env=on(empty)).stdout) == {"indexes": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("note",), "name the property's workspace with --workspace"),
+        (("nobody", "--workspace", "shop"), "there is no property 'nobody' in shop (live)"),
+        (("note", "--workspace", "nowhere"), "there is no property 'note' in nowhere (live)"),
+    ],
+)
+def test_an_index_that_cannot_be_made_says_why(empty, arguments, told):
+    done = run_cli("db", "index", *arguments, env=on(empty))
+    assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+
+
+def test_a_file_has_no_use_for_an_index(data):
+    fill(data, 1)
+    done = run_cli("db", "index", "note", "--workspace", "shop", data=data)
+    assert (done.returncode, "here the columnar copy answers" in done.stderr) == (2, True)

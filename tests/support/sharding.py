@@ -43,7 +43,7 @@ _GROUPINGS = (exp.GroupingSets, exp.Rollup, exp.Cube)
 
 def faults_of(text: str) -> list[str]:
     """Return what is wrong with a statement (or several, separated by semicolons)."""
-    text = text.strip()
+    text = text.strip().removeprefix("EXPLAIN ")
     if _NO_TABLE.match(text) and ";" not in text.rstrip(";"):
         return []
     if declared := _CURSOR.match(text):

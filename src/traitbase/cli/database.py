@@ -16,7 +16,8 @@ from rich.table import Table
 
 from traitbase import bootstrap
 from traitbase.cli.options import AsJson, Data, settings_for, show_table
-from traitbase.domain.errors import NotFound, Refused
+from traitbase.domain.errors import InvalidInput, NotFound, Refused
+from traitbase.domain.spaces import Environment, Space
 from traitbase.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="The database: its schema, its health, and moving to PostgreSQL.")
@@ -116,6 +117,43 @@ def distribute(
         table.add_row(each.name, each.place, "moved now" if each.is_moved else "")
     show_table(table)
     typer.echo("Every table is where it is to be. Start the servers again.")
+
+
+@app.command()
+def index(
+    name: Annotated[str | None, typer.Argument(help="The property. Without it, list what there is.")] = None,
+    workspace: Annotated[str | None, typer.Option("--workspace", help="The workspace's id (WSID).")] = None,
+    environment: Annotated[Environment, typer.Option("--environment", help="live or test.")] = Environment.LIVE,
+    drop: Annotated[bool, typer.Option("--drop", help="Take the index away.")] = False,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an index of a property, for rules that ask for one of its values: then only those who have it are read.
+
+    For PostgreSQL, and properties with many different values. Updates of the space take longer with each.
+    """
+    settings = settings_for(data)
+    if name is not None:
+        if workspace is None:
+            raise InvalidInput("name the property's workspace with --workspace", code="bad_settings")
+        is_changed = bootstrap.change_index(settings, Space(workspace, environment), name, drop=drop)
+        if not as_json:
+            done = {(True, True): "is gone", (True, False): "is made", (False, True): "was not there"}
+            typer.echo(f"The index of {name!r} {done.get((is_changed, drop), 'is there already')}.")
+            return
+    found = bootstrap.list_indexes(settings)
+    if as_json:
+        items = [
+            {**each.space._asdict(), "name": each.name, "is_usable": each.is_usable, "bytes": each.size}
+            for each in found
+        ]
+        typer.echo(msgspec.json.encode({"indexes": items}).decode())
+        return
+    table = Table("workspace", "environment", "property", "size", "", box=None)
+    for each in found:
+        state = "" if each.is_usable else "not finished: make it again"
+        table.add_row(*each.space, each.name, f"{each.size / 1024**2:,.1f} MB", state)
+    show_table(table)
 
 
 @contextmanager

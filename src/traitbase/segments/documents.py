@@ -27,12 +27,14 @@ from traitbase.domain.rules.plan import (
     HasAll,
     HasAny,
     InCohorts,
+    Junction,
     Leaf,
     Never,
     NumberIs,
     NumberWithin,
     OnAnniversary,
     Plan,
+    PlanNode,
     Present,
     Property,
     SizeIs,
@@ -41,6 +43,7 @@ from traitbase.domain.rules.plan import (
     TextIs,
     Where,
 )
+from traitbase.domain.rules.tree import Combinator
 from traitbase.domain.spaces import Space
 from traitbase.segments.anniversaries import FIRST_YEAR, days_of
 from traitbase.segments.layout import ID
@@ -124,10 +127,9 @@ class DocumentCompiler(PlanCompiler):
             case OnAnniversary(days):
                 return self._on_anniversary(subject, days, plan)
             case HasAny(elements):
-                return self._has_any(self.list_of(subject), elements, plan)
+                return self._has_any(subject, elements, plan)
             case HasAll(elements):
-                array = self.list_of(subject)
-                found = [self._has_any(array, [each], plan) for each in sorted(elements, key=repr)]
+                found = [self._has_any(subject, [each], plan) for each in sorted(elements, key=repr)]
                 return exp.paren(exp.and_(*found, copy=False), copy=False)
             case SizeIs(size):
                 counted = made("COALESCE(jsonb_array_length(j), 0)", j=self.list_of(subject))
@@ -266,7 +268,7 @@ class DocumentCompiler(PlanCompiler):
         # In this order: only of what is near the days are worked out.
         return made("CASE WHEN near THEN closely ELSE FALSE END", near=near, closely=any_of(closely))
 
-    def _has_any(self, array: exp.Expression, elements: Collection[Element], plan: Plan) -> exp.Expression:
+    def _has_any(self, subject: Subject, elements: Collection[Element], plan: Plan) -> exp.Expression:
         plain = [
             each for each in elements if not isinstance(each, tuple) and not (isinstance(each, str) and _NUL in each)
         ]
@@ -274,17 +276,17 @@ class DocumentCompiler(PlanCompiler):
         conditions: list[exp.Expression] = []
         if len(texts) <= _LOOKED_FOR_SINGLY_MAX:
             for each in texts:
+                # No CASE: what is no list contains none, and an index knows the property as it is.
+                whole = self._json(subject) if isinstance(subject, Property) else self._plain(subject)
                 one = self.parameter(f"[{each}]", "JSONB")
-                conditions.append(exp.Operator(this=array.copy(), operator="@>", expression=one))
+                conditions.append(exp.Operator(this=whole, operator="@>", expression=one))
         else:
             found = "EXISTS(SELECT 1 FROM jsonb_array_elements(j) AS e(element) WHERE element = ANY(sought))"
-            conditions.append(made(found, j=array, sought=self.parameter(texts, "JSONB[]")))
+            conditions.append(made(found, j=self.list_of(subject), sought=self.parameter(texts, "JSONB[]")))
         instants = sorted(each[0] for each in elements if isinstance(each, tuple))
         if instants:
-            conditions.append(self._has_instant(array, instants, plan))
-        if not conditions:  # what cannot be in a stored list; the array's own parameters must be used all the same
-            return made("j IS NOT NULL AND FALSE", j=array)
-        return any_of(conditions)
+            conditions.append(self._has_instant(self.list_of(subject), instants, plan))
+        return any_of(conditions) if conditions else exp.false()  # what cannot be in a stored list
 
     def _has_instant(self, array: exp.Expression, instants: Sequence[int], plan: Plan) -> exp.Expression:
         walls = sorted(
@@ -319,6 +321,28 @@ _PARTS: Mapping[Where, str] = {
     Where.START: "STARTS_WITH(t, part)",
     Where.END: "RIGHT(t, LENGTH(part)) = part",
 }
+
+
+def is_found_by_value(node: PlanNode, indexed: Collection[str]) -> bool:
+    """Tell whether whoever meets a plan has one of some values of one of these properties: an index leads to them."""
+    if node.negated:
+        return False
+    if isinstance(node, Junction):
+        among = any if node.combinator is Combinator.AND else all
+        return bool(node.parts) and among(is_found_by_value(part, indexed) for part in node.parts)
+    if not isinstance(node.subject, Property) or node.subject.name not in indexed:
+        return False
+    match node.test:
+        case TextIs(_, folded):
+            return not folded
+        case HasAny(elements):
+            return len(elements) <= _LOOKED_FOR_SINGLY_MAX and not any(isinstance(each, tuple) for each in elements)
+        case HasAll(elements):
+            return any(not isinstance(each, tuple) for each in elements)
+        case NumberIs() | BooleanIs():
+            return True
+        case _:
+            return False
 
 
 def _day_text(us: int | None, days: int) -> str | None:

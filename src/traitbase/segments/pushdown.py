@@ -18,7 +18,7 @@ from traitbase.domain.rules.plan import Plan
 from traitbase.domain.rules.resolving import Catalogue
 from traitbase.domain.spaces import Space, zone_of
 from traitbase.segments.document_insights import DocumentInsights
-from traitbase.segments.documents import DIALECT, DocumentCompiler
+from traitbase.segments.documents import DIALECT, DocumentCompiler, is_found_by_value
 from traitbase.segments.layout import ID
 from traitbase.services.cohorts.catalogues import catalogue_of
 from traitbase.services.cohorts.ports import READY, Difference, EngineState, Insight
@@ -32,6 +32,9 @@ class QueriedSnapshot(Snapshot, Protocol):
 
     def ask(self, query: str, values: Sequence[Any], *, seconds: float) -> list[tuple[Any, ...]]:
         """Return the rows of a query. Raises Refused (`cohort_too_slow`) if it takes longer."""
+
+    def indexed_properties(self) -> frozenset[str]:
+        """Return the names of the properties that have an index of their own."""
 
     def ask_in_steps(
         self, query: str, values: Sequence[Any], *, step: int, seconds: float
@@ -83,6 +86,7 @@ class PushdownView:
         self._space = space
         self._seconds = answer_seconds
         self._total: int | None = None
+        self._indexed = snapshot.indexed_properties()
         self._zone = zone_of(snapshot.get_workspace())
         self.catalogue: Catalogue = catalogue_of(snapshot.get_definitions(), snapshot.list_cohorts())
 
@@ -91,8 +95,15 @@ class PushdownView:
         return Moment(now_us, self._zone)
 
     def count(self, plan: Plan) -> int:
-        """Return how many are in. All there are, is counted on the way: who asks for the one mostly wants both."""
+        """Return how many are in.
+
+        All there are, is counted on the way, as who asks for the one mostly wants both; but not where an index leads to
+        those that are in: then nobody else is looked at.
+        """
         compiler = self._compiler()
+        if self._indexed and is_found_by_value(plan.root, self._indexed):
+            query = compiler.filtered(plan).sql(DIALECT)
+            return int(self._ask(f"SELECT count(*) FROM ({query}) AS found", compiler.parameters)[0][0])
         query = compiler.source({"is_in": plan}).sql(DIALECT)
         counted = f"SELECT count(*) FILTER (WHERE is_in), count(*) FROM ({query}) AS asked"
         count, self._total = self._ask(counted, compiler.parameters)[0]

@@ -107,6 +107,9 @@ class Database(Protocol):
     def known_profiles(self, prepare: Preparing) -> KnownProfiles:
         """Return how profiles are taken one revision further."""
 
+    def indexed_properties(self, connection: Connection, space: Space) -> frozenset[str]:
+        """Return the names of a space's properties that have an index of their own."""
+
     def bounded(
         self, connection: Connection, *, seconds: float, name: str | None = None
     ) -> AbstractContextManager[Any]:

@@ -35,6 +35,7 @@ from traitbase.store.feeding import Feeding
 from traitbase.store.known_profiles import KnownProfiles, Upsert
 from traitbase.store.postgres_bulk import CopiedRows
 from traitbase.store.postgres_errors import is_lost, place_of, refusal_for
+from traitbase.store.property_indexes import indexed_properties
 from traitbase.store.running import Inserting, Preparing
 from traitbase.store.schema import HEAD, migrate, version_in
 from traitbase.store.sql import SqlStore
@@ -58,13 +59,19 @@ _WRITERS_MAX = 16
 _TURN_SECONDS = 5.0
 # Questions read every profile of a space once. Before a large list of members was analysed, the planner takes it for an
 # empty one, and would go through all of it for each profile. Compiling a query takes longer than it saves.
-_SCANNING = "SET LOCAL enable_nestloop = off; SET LOCAL jit = off"
+# Whether an index helps depends on the values, so each query is planned for its own.
+_SCANNING = "SET LOCAL enable_nestloop = off; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan"
 _ON_WORKERS_TOO = "SET LOCAL citus.propagate_set_commands = 'local'"
 _NUMBERED = re.compile(r"\$\d+|\?")
 _KEEP_ALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 
 
 def open_postgres(url: str) -> SqlStore:
+    """Open the store on a database; an empty one gets its tables. Raises what `open_database` raises."""
+    return SqlStore(open_database(url))
+
+
+def open_database(url: str) -> PostgresDatabase:
     """Open a database; an empty one gets its tables.
 
     Raises Refused, with what to do about it, if it cannot be reached or used, or its schema is another release's.
@@ -73,10 +80,10 @@ def open_postgres(url: str) -> SqlStore:
     try:
         database.check_server()
         _make_usable(database)
-        return SqlStore(database)
     except BaseException:
         database.close()
         raise
+    return database
 
 
 def _make_usable(database: PostgresDatabase) -> None:
@@ -347,6 +354,10 @@ class PostgresDatabase:
     def as_utf8(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[bytes]:
         """Return a text as its bytes in UTF-8."""
         return sa.func.convert_to(text, sa.literal_column("'UTF8'"))
+
+    def indexed_properties(self, connection: Connection, space: Space) -> frozenset[str]:
+        """Return the names of a space's properties that have an index of their own."""
+        return indexed_properties(connection, space)
 
     @contextmanager
     def bounded(self, connection: Connection, *, seconds: float, name: str | None = None) -> Iterator[Any]:

@@ -97,6 +97,10 @@ class SqlSnapshot:
             cursor.execute(query, values)
             return list(cursor.fetchall())
 
+    def indexed_properties(self) -> frozenset[str]:
+        """Return the names of the properties that have an index of their own."""
+        return self._database.indexed_properties(self._connection, self._space)
+
     def ask_in_steps(
         self, query: str, values: Sequence[Any], *, step: int, seconds: float
     ) -> Iterator[list[tuple[Any, ...]]]:

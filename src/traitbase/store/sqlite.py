@@ -292,6 +292,10 @@ class SqliteDatabase:
         """Return a text as its bytes, which are UTF-8 in our files."""
         return sa.cast(text, sa.LargeBinary)
 
+    def indexed_properties(self, connection: Connection, space: Space) -> frozenset[str]:  # noqa: ARG002  # the port's
+        """Return none: what answers about cohorts here has columns."""
+        return frozenset()
+
     @contextmanager
     def bounded(self, connection: Connection, *, seconds: float, name: str | None = None) -> Iterator[sqlite3.Cursor]:  # noqa: ARG002  # no engine asks here
         """Open a cursor of the driver's. Nobody pushes questions down to SQLite, which has no types to speak of."""
