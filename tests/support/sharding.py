@@ -190,35 +190,26 @@ def _faults_across_shards(statement: exp.Expression, spread: list[exp.Table]) ->
         if not any(each.name in SHARD_KEYS.values() for each in parts):
             yield "a window over several shards"
     for table in spread:
-        if not _is_alone(table) and not _is_joined_by_key(table, spread):
+        if table.find_ancestor(exp.In, exp.Exists, exp.Any, exp.Where):
+            yield f"a subquery of {table.name} in a condition"
+        elif not _is_joined_by_key(table):
             yield f"{table.name} is joined by something else than the shard key"
     if isinstance(statement, (exp.Update, exp.Delete)) and statement.find(exp.Limit):
         yield "a write to what a LIMIT leaves of several shards"
 
 
-def _is_alone(table: exp.Table) -> bool:
-    """Tell whether a table is the only one of its query, and that no other query's condition."""
+def _is_joined_by_key(table: exp.Table) -> bool:
+    """Tell whether a table is the first of its query, or its shard key is said to be that of another one."""
     select = table.find_ancestor(exp.Select, exp.Update, exp.Delete)
-    if select.args.get("joins") and any(join.find(exp.Table) for join in select.args["joins"]):
-        return False
-    outer = select.find_ancestor(exp.In, exp.Exists, exp.Where, exp.Select)
-    return outer is None or isinstance(outer, exp.Select)
-
-
-def _is_joined_by_key(table: exp.Table, spread: list[exp.Table]) -> bool:
-    """Tell whether a table's shard key is said to be that of another one, or it is the first of all."""
-    select = table.find_ancestor(exp.Select, exp.Update, exp.Delete)
-    if select.find(exp.Limit, exp.Offset) and not _is_alone(table):
-        return False
+    joins = [join for join in select.args.get("joins") or [] if join.find(exp.Table)]
+    if not any(table is each for join in joins for each in join.find_all(exp.Table)):
+        return True
     conditions = list(_conditions(select.args.get("where")))
-    for join in select.args.get("joins") or []:
+    for join in joins:
         conditions += _conditions(join.args.get("on"))
     for each in conditions:
         if isinstance(each, exp.EQ):
             for one, other in ((each.left, each.right), (each.right, each.left)):
-                if _is_key_of(one, table) and isinstance(other, exp.Column):
+                if _is_key_of(one, table) and isinstance(other, exp.Column) and other.name in SHARD_KEYS.values():
                     return True
-    inside = select.find_ancestor(exp.In)
-    if inside is not None and isinstance(inside.this, exp.Column) and len(select.expressions) == 1:
-        return _is_key_of(select.expressions[0].unalias(), table) and inside.this.name in (SHARD_KEYS[table.name], "id")
-    return table is spread[0] and not select.find_ancestor(exp.In, exp.Exists)
+    return False

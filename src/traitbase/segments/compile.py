@@ -76,7 +76,7 @@ class Compiler(PlanCompiler):
         self.parameters[name] = value
         return exp.cast(exp.Placeholder(this=name), _type(type_))
 
-    def everyone(self) -> exp.Select:
+    def everyone(self, static_cohorts: Collection[str] = ()) -> exp.Select:  # noqa: ARG002  # they are tables of their own
         """Return the query of all profiles."""
         return exp.select("*").from_(self.table.profiles)
 

@@ -91,12 +91,28 @@ class DocumentCompiler(PlanCompiler):
 
     space: Space
     parameters: list[Any] = field(default_factory=list)
+    _static: dict[str, str] = field(default_factory=dict)
+    """The columns that tell who is in which static cohort."""
 
-    def everyone(self) -> exp.Select:
-        """Return the query of all profiles, with everything that tests look at."""
-        columns = ["document", "CAST(attributes AS JSONB) AS attributes", "country", "created_at_us", "updated_at_us"]
-        query = exp.select("distinct_id AS id", *columns, dialect=DIALECT).from_("profiles")
-        return query.where(*self._of_space("workspace_id", "environment"), exp.column("alias_of").is_(exp.null()))
+    def everyone(self, static_cohorts: Collection[str] = ()) -> exp.Select:
+        """Return the query of all profiles, with everything that tests look at: also of membership in those cohorts.
+
+        Members are joined by the key that they share with the profiles, which a sharded database does in each shard. In
+        a condition of their own (`IN`) they would have to be brought to all shards, or be refused.
+        """
+        attributes = "CAST(profiles.attributes AS JSONB) AS attributes"
+        plain = [f"profiles.{name}" for name in ("document", "country", "created_at_us", "updated_at_us")]
+        query = exp.select("profiles.distinct_id AS id", *plain, attributes, dialect=DIALECT).from_("profiles")
+        for number, cohort_id in enumerate(sorted(static_cohorts)):
+            members = f"members_{number}"
+            self._static[cohort_id] = f"is_{members}"
+            query = query.select(f"{members}.distinct_id IS NOT NULL AS is_{members}", dialect=DIALECT)
+            same = exp.column("distinct_id", table=members).eq(exp.column("distinct_id", table="profiles"))
+            is_of = exp.column("cohort_id", table=members).eq(self.parameter(cohort_id, "TEXT"))
+            joined = exp.and_(*self._of_space(members), is_of, same)
+            query = query.join(f"cohort_members AS {members}", on=joined, join_type="left")
+        is_profile = exp.column("alias_of", table="profiles").is_(exp.null())
+        return query.where(*self._of_space("profiles"), is_profile)
 
     def test(self, leaf: Leaf, plan: Plan, layers: Mapping[str, str]) -> exp.Expression:  # noqa: C901, PLR0912  # one branch a test
         """Return a leaf's test."""
@@ -305,14 +321,12 @@ class DocumentCompiler(PlanCompiler):
     def _membership(self, cohort_id: str, layers: Mapping[str, str]) -> exp.Expression:
         if cohort_id in layers:
             return exp.column(layers[cohort_id])
-        is_of = exp.column("cohort_id").eq(self.parameter(cohort_id, "TEXT"))
-        members = exp.select("distinct_id").from_("cohort_members")
-        members = members.where(*self._of_space("workspace_id", "environment"), is_of)
-        return exp.In(this=exp.column(ID), query=exp.Subquery(this=members))
+        return exp.column(self._static[cohort_id])
 
-    def _of_space(self, *columns: str) -> list[exp.Expression]:
+    def _of_space(self, table: str) -> list[exp.Expression]:
         return [
-            exp.column(name).eq(self.parameter(value, "TEXT")) for name, value in zip(columns, self.space, strict=True)
+            exp.column(name, table=table).eq(self.parameter(value, "TEXT"))
+            for name, value in zip(Space._fields, self.space, strict=True)
         ]
 
 

@@ -9,7 +9,7 @@ what cannot match.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any, ClassVar
 
@@ -34,8 +34,8 @@ class PlanCompiler(ABC):
         """Bind a value, and return what stands for it."""
 
     @abstractmethod
-    def everyone(self) -> exp.Select:
-        """Return the query of all profiles, with everything that tests look at."""
+    def everyone(self, static_cohorts: Collection[str] = ()) -> exp.Select:
+        """Return the query of all profiles, with everything that tests look at: also of membership in those cohorts."""
 
     @abstractmethod
     def test(self, leaf: Leaf, plan: Plan, layers: Mapping[str, str]) -> exp.Expression:
@@ -46,7 +46,7 @@ class PlanCompiler(ABC):
 
         The cohorts that a plan names are columns, too, each worked out once in the same pass over the profiles.
         """
-        query = self.everyone()
+        query = self.everyone(frozenset().union(*(plan.static_cohorts for plan in plans.values())))
         for name, plan in plans.items():
             query, layers = self._with_cohorts(query, plan, name)
             query = _with_column(query, name, self._node(plan.root, plan, layers, negated=False))
@@ -54,7 +54,7 @@ class PlanCompiler(ABC):
 
     def filtered(self, plan: Plan) -> exp.Select:
         """Return the query of the profiles that are in."""
-        query, layers = self._with_cohorts(self.everyone(), plan, "cohort")
+        query, layers = self._with_cohorts(self.everyone(plan.static_cohorts), plan, "cohort")
         return _from(query).where(self._node(plan.root, plan, layers, negated=False), copy=False)
 
     def within(self, value: exp.Expression, test: NumberWithin) -> exp.Expression:
