@@ -194,11 +194,9 @@ class TraitbaseApp:
                 self._parts.store.check()
             except Refused as error:
                 return _answer_of(error)
-            body = {
-                "status": "ok",
-                "queue_waiting_updates": self._writer.waiting_updates,
-                "cohorts": _state_of(self._parts.engine),
-            }
+            body: dict[str, object] = {"status": "ok", "queue_waiting_updates": self._writer.waiting_updates}
+            if self._parts.role.answers:
+                body["cohorts"] = _state_of(self._parts.engine)
             return Response(msgspec.json.encode(body), media_type="application/json")
 
         @app.get("/metrics", include_in_schema=False)
@@ -213,7 +211,8 @@ class TraitbaseApp:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         self._writer.start()
-        self._parts.engine.start()
+        if self._parts.role.answers:
+            self._parts.engine.start()
         chores = [asyncio.create_task(chore) for chore in self._chores()]
         try:
             yield
@@ -224,8 +223,7 @@ class TraitbaseApp:
             await asyncio.gather(*chores, return_exceptions=True)
             with contextlib.suppress(TraitbaseError):
                 await asyncio.to_thread(self._gate.note_uses)
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(self._tell)
+            await asyncio.to_thread(self._tell)
 
     def _chores(self) -> Iterator[Coroutine[Any, Any, object]]:
         """Yield what is done beside the requests: each process's own, and, in one server, what is done for all."""

@@ -45,26 +45,26 @@ class SharedCounts:
 
     def resume(self, metrics: Metrics) -> None:
         """Go on from what the process with our number had counted before us."""
-        _add(metrics, self._read(self._own))
+        if (before := self._read(self._own)) is not None:
+            _add(metrics, before)
 
     def tell(self, metrics: Metrics, waiting: int) -> None:
         """Write what this process has counted."""
-        answers = [(*key, count) for key, count in metrics.answers.copy().items()]
-        plain = {name: getattr(metrics, name) for name in _PLAIN}
-        text = msgspec.json.encode(Counted(answers, metrics.ignored.copy(), plain, waiting))
+        text = msgspec.json.encode(_counted(metrics, waiting))
         new = self._own.with_suffix(".new")
-        new.write_bytes(text)
-        new.replace(self._own)
+        with contextlib.suppress(OSError):  # a full disk, say: that costs figures, and nothing else
+            self._folder.mkdir(mode=0o700, exist_ok=True)  # something may tidy temporary folders up
+            new.write_bytes(text)
+            new.replace(self._own)
 
     def of_all(self, metrics: Metrics, waiting: int) -> Told:
         """Return what all processes have counted: this one until now, the others until a second ago."""
-        self.tell(metrics, waiting)
-        total, every_waiting = Metrics(), 0
-        for path in self._folder.glob("*.json"):
-            counted = self._read(path)
-            _add(total, counted)
-            every_waiting += 0 if counted is None else counted.waiting
-        return Told(total, every_waiting)
+        told = [self._read(path) for path in self._folder.glob("*.json") if path != self._own]
+        every = [_counted(metrics, waiting), *(each for each in told if each is not None)]
+        total = Metrics()
+        for each in every:
+            _add(total, each)
+        return Told(total, sum(each.waiting for each in every))
 
     def _read(self, path: Path) -> Counted | None:
         with contextlib.suppress(FileNotFoundError):
@@ -72,9 +72,12 @@ class SharedCounts:
         return None
 
 
-def _add(metrics: Metrics, counted: Counted | None) -> None:
-    if counted is None:
-        return
+def _counted(metrics: Metrics, waiting: int) -> Counted:
+    answers = [(*key, count) for key, count in metrics.answers.copy().items()]
+    return Counted(answers, metrics.ignored.copy(), {name: getattr(metrics, name) for name in _PLAIN}, waiting)
+
+
+def _add(metrics: Metrics, counted: Counted) -> None:
     metrics.answers.update(Counter({(endpoint, status): count for endpoint, status, count in counted.answers}))
     metrics.ignored.update(counted.ignored)
     for name, count in counted.plain.items():
