@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from contextlib import closing
 from random import Random
 
@@ -106,6 +107,30 @@ def test_an_index_is_made_listed_used_and_taken_away(url, store, database):
     assert not is_used(store, rules((TEXT, "=", "a")))
     assert drop_index(database, SPACE, LIST)
     assert indexes(database) == []
+
+
+def test_values_of_any_length_are_kept_and_the_others_found(url, store, database):
+    long = "éé" + "".join(
+        Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=50_000)
+    )  # which nothing compresses
+    with psycopg.connect(url) as connection:
+        insert = (
+            "INSERT INTO profiles (workspace_id, environment, distinct_id, profile_id, revision, document, "
+            "created_at_us, updated_at_us) VALUES (%s, %s, %s, 'p', 1, %s, 1, 1)"
+        )
+        connection.execute(insert, (*SPACE, "before", json.dumps({TEXT: long, LIST: [long]})))
+    create_index(database, SPACE, TEXT)
+    create_index(database, SPACE, LIST)
+    with psycopg.connect(url) as connection:
+        connection.execute(insert, (*SPACE, "after", json.dumps({TEXT: long, LIST: ["a", long]})))
+        connection.execute(insert, (*SPACE, "short", json.dumps({TEXT: "é", LIST: ["é"]})))
+    moment = populations.Maker(Random(1)).moment()
+    with PushdownEngine(store, answer_seconds=9).open_view(SPACE) as view:
+        for sent in (rules((TEXT, "=", "é")), rules((LIST, "contains", "é")), rules((TEXT, "in", ["é", "x"]))):
+            plan = resolved(sent, moment, cohorts_of([]))
+            assert (view.members(plan, limit=9), view.count(plan)) == (["short"], 1)
+        beginning = resolved(rules((TEXT, "beginsWith", "éé")), moment, cohorts_of([]))
+        assert view.members(beginning, limit=9) == ["after", "before"]
 
 
 def test_it_is_of_one_space_and_of_a_property_that_has_values_to_ask_for(database):

@@ -402,7 +402,7 @@ class PostgresDatabase:
         with self.reading() as connection:
             query = sa.text("SELECT obj_description('alembic_version'::regclass, 'pg_class')")
             note = connection.execute(query).scalar_one()
-        return None if note is None else Unfinished(note)
+        return next((each for each in Unfinished if each.value == note), None)  # or what somebody else noted there
 
     def mark(self, what: Unfinished | None) -> None:
         """Note in the database that this was begun with it, or (None) is finished: until then nobody may use it."""
