@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import pytest
@@ -29,6 +30,13 @@ def test_all_that_told_are_summed(folder):
     assert (told.metrics.updates, told.waiting) == (8, 9)
     assert told.metrics.answers == {("set", 202): 3, ("unset", 400): 1}
     assert told.metrics.ignored == {"bad_date": 1}
+
+
+def test_nothing_that_is_counted_is_left_out(folder):
+    plain = [each.name for each in dataclasses.fields(Metrics) if isinstance(getattr(Metrics(), each.name), int)]
+    SharedCounts(folder, 1).tell(Metrics(**dict.fromkeys(plain, 2)), 0)
+    total = SharedCounts(folder, 0).of_all(Metrics(**dict.fromkeys(plain, 1)), 0).metrics
+    assert total == Metrics(**dict.fromkeys(plain, 3))
 
 
 def test_a_successor_goes_on_from_what_was_told(folder):

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -16,17 +15,11 @@ import pytest
 
 from process.test_concurrency import in_parallel
 from support.server import make_cast, run_cli, serving
+from support.waiting import until
 from traitbase import bootstrap
 from traitbase.api.app import AppParts, TraitbaseApp
 from traitbase.settings import Role
 from traitbase.store.memory import MemoryStore
-
-
-def until(condition, *, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.05)
 
 
 def processes_of(server):
@@ -153,7 +146,7 @@ def test_a_worker_says_how_it_is_and_sends_all_others_away(data, ada):
             assert (answer.status, "ask a server whose role is api or all" in answer.json["_message"]) == (404, True)
 
 
-@pytest.mark.parametrize(("role", "chores"), [(Role.API, 2), (Role.WORKER, 7), (Role.ALL, 7)])
+@pytest.mark.parametrize(("role", "chores"), [(Role.API, 3), (Role.WORKER, 7), (Role.ALL, 7)])
 def test_only_one_kind_of_server_does_what_is_done_once_for_all(role, chores):
     nothing = object()
     app = TraitbaseApp(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from decimal import Decimal
 from random import Random
 
@@ -14,6 +13,7 @@ from ingest.submitting import asked, ingest_on, sent
 from segments import populations
 from segments.test_agreement import disagreements
 from store.backends import LIVE, NORTH, SqliteBackend
+from support.waiting import until
 from traitbase.domain.edits import Erase
 from traitbase.domain.errors import Refused
 from traitbase.domain.rules.resolving import resolve
@@ -186,22 +186,15 @@ def test_a_file_of_something_else_is_replaced(ingest, open_engine, tmp_path, con
 # --- in the background ---
 
 
-def eventually(is_so) -> None:
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.01)
-
-
 def test_it_gets_ready_and_keeps_up_without_being_asked(ingest, open_engine, told):
     update(ingest, ("u", {"a": 1}))
     engine = open_engine()
     assert engine.state().doing == "starting"
     engine.start()
-    eventually(lambda: engine.state().doing == "ready")
+    until(lambda: engine.state().doing == "ready")
     position = engine._keeper._copy.position
     update(ingest, ("u", {"a": 2}))
-    eventually(lambda: engine._keeper._copy.position.sequence == position.sequence + 1)
+    until(lambda: engine._keeper._copy.position.sequence == position.sequence + 1)
     assert (count(engine, "a", "=", 2), told.events) == (1, ["cohorts_ready"])
 
 
@@ -231,7 +224,7 @@ def test_while_it_is_made_it_says_how_far_it_is_and_answers_nothing_wrong(monkey
     assert "building, 5,000 of 5,000 profiles" in refused.value.message
     assert engine.clear_traces() is False
     may_go_on.set()
-    eventually(lambda: engine.state().doing == "ready")
+    until(lambda: engine.state().doing == "ready")
     assert count(engine, "a", "=", 1) == 5_000
 
 
@@ -349,11 +342,11 @@ def test_after_a_question_changes_are_followed_at_once(monkeypatch, store, inges
     update(ingest, ("u", {"a": 1}))
     engine = open_engine()
     engine.start()
-    eventually(lambda: engine.state().doing == "ready")
+    until(lambda: engine.state().doing == "ready")
     assert count(engine, "a", "=", 1) == 1
     update(ingest, ("u", {"a": 2}))
     with store.open_moment() as moment:
-        eventually(lambda: engine._keeper._copy.position == moment.feed_end())
+        until(lambda: engine._keeper._copy.position == moment.feed_end())
     monkeypatch.setattr("traitbase.segments.keeping._FOLLOWING_SECONDS", 0)
     assert not engine._keeper._is_followed()
 
@@ -376,12 +369,12 @@ def test_what_changed_often_is_written_anew_in_the_background(monkeypatch, inges
     for number in range(100):
         update(ingest, *((f"u{each}", {"a": number}) for each in range(20)))
         assert count(engine, "a", "=", number) == 20
-    eventually(lambda: "cohorts_rewritten" in told.events)
+    until(lambda: "cohorts_rewritten" in told.events)
     ingest.run([asked(Erase(("u0",)))], wait_seconds=5)
     assert count(engine, "a", "=", 99) == 19
     assert engine.clear_traces() is True
     assert count(engine, "a", "=", 99) == 19
-    eventually(lambda: len(list(tmp_path.glob("cohorts.*.duckdb"))) == 1)
+    until(lambda: len(list(tmp_path.glob("cohorts.*.duckdb"))) == 1)
 
 
 @pytest.mark.usefixtures("every_update_counts")
@@ -395,15 +388,15 @@ def test_it_is_written_anew_again_at_once_when_the_log_presses_on_memory(monkeyp
     engine = open_engine()
     update(ingest, *((f"u{each}", {"a": 0}) for each in range(20)))
     engine.start()
-    eventually(lambda: engine.state().doing == "ready")
+    until(lambda: engine.state().doing == "ready")
     update(ingest, *((f"u{each}", {"a": 1}) for each in range(20)))
-    eventually(lambda: rewritten() == 1)
+    until(lambda: rewritten() == 1)
     update(ingest, *((f"u{each}", {"a": 2}) for each in range(20)))
     assert count(engine, "a", "=", 2) == 20
     engine._keeper._keep_up()
     assert rewritten() == 1  # it rests
     monkeypatch.setattr("traitbase.segments.keeping._LOG_SHARE", 10**9)
-    eventually(lambda: rewritten() >= 2)
+    until(lambda: rewritten() >= 2)
     assert count(engine, "a", "=", 2) == 20
 
 
@@ -416,14 +409,14 @@ def test_it_keeps_up_while_it_is_written_anew(monkeypatch, ingest, open_engine, 
     update(ingest, *((f"u{each}", {"a": 0}) for each in range(20)))
     engine = open_engine()
     engine.start()
-    eventually(lambda: engine.state().doing == "ready")
+    until(lambda: engine.state().doing == "ready")
     for number in range(1, 4):
         update(ingest, *((f"u{each}", {"a": number}) for each in range(20)))
         assert count(engine, "a", "=", number) == 20
         assert began.wait(30)
     assert "cohorts_rewritten" not in told.events
     may_go_on.set()
-    eventually(lambda: "cohorts_rewritten" in told.events)
+    until(lambda: "cohorts_rewritten" in told.events)
     assert count(engine, "a", "=", 3) == 20
 
 
@@ -440,18 +433,18 @@ def test_a_copy_that_cannot_be_written_anew_leaves_nothing_and_is_not_tried_agai
     update(ingest, *((f"u{each}", {"a": 0}) for each in range(20)))
     engine = open_engine()
     engine.start()
-    eventually(lambda: engine.state().doing == "ready")
+    until(lambda: engine.state().doing == "ready")
     update(ingest, *((f"u{each}", {"a": 1}) for each in range(20)))
     assert (count(engine, "a", "=", 1), began.wait(30)) == (20, True)
     assert len(list(tmp_path.glob("cohorts.*.duckdb"))) == 2
     may_go_on.set()
-    eventually(lambda: ("cohorts_failed", {"error": "IOException", "message": ""}) in told)
+    until(lambda: ("cohorts_failed", {"error": "IOException", "message": ""}) in told)
     began.clear()
     assert len(list(tmp_path.glob("cohorts.*.duckdb"))) == 1
     engine._keeper._keep_up()
     assert not began.is_set()
     monkeypatch.setattr(engine._keeper, "_retry_at", 0)
-    eventually(began.is_set)
+    until(began.is_set)
     assert count(engine, "a", "=", 1) == 20
 
 
@@ -482,7 +475,7 @@ def test_what_is_being_written_anew_is_given_up_when_the_server_stops(monkeypatc
     update(ingest, ("u", {"a": 2}))
     assert count(engine, "a", "=", 2) == 1
     engine.start()
-    eventually(lambda: len(list(tmp_path.glob("cohorts.*.duckdb"))) == 2)
+    until(lambda: len(list(tmp_path.glob("cohorts.*.duckdb"))) == 2)
     engine.close()
     assert ("cohorts_postponed", {"message": "the server is stopping"}) in told
     assert "cohorts_rewritten" not in told.events
@@ -502,7 +495,7 @@ def test_in_memory_what_changed_often_is_written_anew_in_its_place(monkeypatch, 
             with engine.open_view(LIVE) as view:  # a view that is open goes on seeing what it saw
                 assert view.total() == 20
                 if engine._keeper._copy.changed_rows >= 50:
-                    eventually(lambda: engine._keeper._copy.changed_rows == 0)
+                    until(lambda: engine._keeper._copy.changed_rows == 0)
                 assert view.total() == 20
             assert count(engine, "a", "=", number) == 20
         ingest.run([asked(Erase(("u0",)))], wait_seconds=5)

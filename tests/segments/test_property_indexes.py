@@ -151,7 +151,9 @@ def test_what_an_interrupted_call_left_is_made_anew(url, store, database):
         connection.execute(f"COMMENT ON INDEX {name} IS NULL")  # as between the two steps
         connection.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", (name,))
     assert not is_used(store, rules((TEXT, "=", "a")))
+    assert indexes(database) == [(SPACE, TEXT, False)]
     assert create_index(database, SPACE, TEXT)
+    assert indexes(database) == [(SPACE, TEXT, True)]
     assert is_used(store, rules((TEXT, "=", "a")))
 
 

@@ -89,7 +89,6 @@ class TraitbaseApp:
     def __init__(self, parts: AppParts) -> None:
         self._parts = parts
         self._base = f"{parts.base_path}/".encode() if parts.base_path else b""
-        self.role = parts.role
         self._metrics = Metrics()
         if parts.shared is not None:
             parts.shared.resume(self._metrics)
@@ -230,12 +229,12 @@ class TraitbaseApp:
         store = self._parts.store
         yield _every(_TIDY_SECONDS, store.tidy)
         yield _every(_KEY_USES_SECONDS, self._gate.note_uses)
+        # A process that was killed between an erasure and the emptying of the log left that to the next one.
+        yield asyncio.to_thread(store.clear_traces, wait_seconds=0)
         if self._parts.shared is not None:
             yield _every(_TELL_SECONDS, self._tell)
         if not self._parts.role.does_chores:
             return
-        # A server that was killed between an erasure and the emptying of the log left that to the next one.
-        yield asyncio.to_thread(store.clear_traces, wait_seconds=0)
         for forget in (self._forget_requests, self._forget_suppressions, self._forget_ignored_values, self._trim_feed):
             yield _every(_FORGET_SECONDS, forget)
 

@@ -39,7 +39,7 @@ def run_server(
     """
     engine = LateEngine(functools.partial(bootstrap.open_engine, store, settings, tell=structlog.get_logger().info))
     try:
-        _serve(_app(store, engine, settings, role, shared), settings, listener)
+        _serve(_app(store, engine, settings, role, shared), settings, listener, role)
     finally:
         engine.close()
 
@@ -66,11 +66,11 @@ def _app(
     )
 
 
-def _serve(app: TraitbaseApp, settings: Settings, listener: socket.socket) -> None:
+def _serve(app: TraitbaseApp, settings: Settings, listener: socket.socket, role: Role) -> None:
     short_way: Any = functools.partial(ShortWayProtocol, app.properties)
     config = uvicorn.Config(
         app,
-        http=short_way if app.role.answers else "httptools",
+        http=short_way if role.answers else "httptools",
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         lifespan="on",
         access_log=False,

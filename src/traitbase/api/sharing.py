@@ -7,6 +7,7 @@ goes on from what that had counted, so that no counter of the server ever goes b
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +33,8 @@ class Told(NamedTuple):
     waiting: int
 
 
-_PLAIN = ("updates", "groups", "races_lost", "queue_refusals", "storage_failures")
+_BY_NAME = ("answers", "ignored")
+_PLAIN = [each.name for each in dataclasses.fields(Metrics) if each.name not in _BY_NAME]
 _decode = msgspec.json.Decoder(Counted).decode
 
 

@@ -36,23 +36,23 @@ class DeliveryState(StrEnum):
     CANCELLED = "cancelled"
 
 
-S = DeliveryState
+_S = DeliveryState
 
-UNSENT = frozenset({S.SUPPRESSED, S.OPTED_OUT, S.NO_DESTINATION, S.INACTIVE, S.CAPPED, S.SKIPPED, S.CANCELLED})
+UNSENT = frozenset({_S.SUPPRESSED, _S.OPTED_OUT, _S.NO_DESTINATION, _S.INACTIVE, _S.CAPPED, _S.SKIPPED, _S.CANCELLED})
 """Ends without that a provider was called."""
 
-OPEN = frozenset({S.PLANNED, S.SENDING})
+OPEN = frozenset({_S.PLANNED, _S.SENDING})
 """A run is finished when none of its deliveries is in one of these."""
 
 _NEXT: Mapping[DeliveryState, frozenset[DeliveryState]] = {
-    S.PLANNED: UNSENT | {S.SENDING},
+    _S.PLANNED: UNSENT | {_S.SENDING},
     # Back to planned: the provider said that it did not take it, and may later. What became of a message may be told
     # before the answer to the call that sent it was written down.
-    S.SENDING: frozenset({S.SENT, S.FAILED, S.PLANNED, S.UNCONFIRMED, S.DELIVERED, S.BOUNCED}),
+    _S.SENDING: frozenset({_S.SENT, _S.FAILED, _S.PLANNED, _S.UNCONFIRMED, _S.DELIVERED, _S.BOUNCED}),
     # A person decides, or the provider tells after all. Back to planned: it is to be sent (again).
-    S.UNCONFIRMED: frozenset({S.SENT, S.FAILED, S.PLANNED, S.DELIVERED, S.BOUNCED}),
-    S.SENT: frozenset({S.DELIVERED, S.BOUNCED}),
-    S.DELIVERED: frozenset({S.BOUNCED}),
+    _S.UNCONFIRMED: frozenset({_S.SENT, _S.FAILED, _S.PLANNED, _S.DELIVERED, _S.BOUNCED}),
+    _S.SENT: frozenset({_S.DELIVERED, _S.BOUNCED}),
+    _S.DELIVERED: frozenset({_S.BOUNCED}),
 }
 
 
@@ -66,12 +66,12 @@ def after_crash(*, is_sent_again: bool) -> DeliveryState:
 
     `is_sent_again`: the event's policy, and the provider knows a delivery's id (mostly so for transactional ones).
     """
-    return S.PLANNED if is_sent_again else S.UNCONFIRMED
+    return _S.PLANNED if is_sent_again else _S.UNCONFIRMED
 
 
 def after_callback(state: DeliveryState, told: DeliveryState) -> DeliveryState:
     """Return the state after a provider told `delivered` or `bounced`: a bounce is the last word, in any order."""
-    assert told in (S.DELIVERED, S.BOUNCED), "providers tell nothing else"
+    assert told in (_S.DELIVERED, _S.BOUNCED), "providers tell nothing else"
     return told if may_become(state, told) else state
 
 

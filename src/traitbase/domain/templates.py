@@ -16,7 +16,7 @@ from io import StringIO
 from typing import Any, NamedTuple, TextIO
 
 from liquid import BoundTemplate, Environment, RenderContext, Undefined
-from liquid.exceptions import LiquidError, LiquidSyntaxError, ResourceLimitError
+from liquid.exceptions import LiquidError, ResourceLimitError
 from liquid.output import LimitedStringIO
 from liquid.span import Span
 from liquid.static_analysis import Variable
@@ -232,4 +232,4 @@ def _what(error: BaseException) -> str:
     if isinstance(error, RecursionError):
         return "too much of it is inside each other"
     text = str(error.args[0]) if error.args else type(error).__name__
-    return text if isinstance(error, LiquidSyntaxError) or text else type(error).__name__
+    return text or type(error).__name__

@@ -55,6 +55,10 @@ class Place(NamedTuple):
     everywhere: bool = False
     group: int = 0
 
+    def is_of(self, other: Place) -> bool:
+        """Tell whether two places are of one kind, whatever their groups."""
+        return self[:2] == other[:2]
+
     def __str__(self) -> str:
         if self.shard_key is not None:
             return f"spread by {self.shard_key}"
@@ -83,7 +87,7 @@ def misplaced(places: dict[str, Place]) -> list[str]:
     """Return the tables of a distributed database that are not where they are to be; none if it is not distributed."""
     if FIRST not in places:
         return []
-    found = [name for name, wanted in WANTED.items() if str(places.get(name, Place(None))) != str(wanted)]
+    found = [name for name, wanted in WANTED.items() if not wanted.is_of(places.get(name, Place(None)))]
     return sorted({*found, *not_beside_the_first(places)})
 
 

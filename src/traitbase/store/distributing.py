@@ -130,7 +130,7 @@ def _check_places(places: dict[str, Place]) -> None:
     wrong = [
         f"{name} is {place}, and is to be {WANTED[name]}"
         for name, place in places.items()
-        if name in WANTED and str(place) != str(WANTED[name])
+        if name in WANTED and not place.is_of(WANTED[name])
     ]
     wrong += [f"{name} is not colocated with {FIRST}" for name in not_beside_the_first(places)]
     if wrong:

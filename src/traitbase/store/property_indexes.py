@@ -45,12 +45,22 @@ class PropertyIndex(NamedTuple):
 
 
 def list_indexes(connection: Connection) -> list[PropertyIndex]:
-    """Return the indexes of properties, in order of space and name."""
-    found = []
-    for _, comment, is_valid, size in connection.execute(_FOUND, {"prefix": _PREFIX}):
-        if comment is not None:
-            workspace_id, environment, name = msgspec.json.decode(comment)
-            found.append(PropertyIndex(Space(workspace_id, environment), name, is_valid, size))
+    """Return the indexes of properties, in order of space and name; also what interrupted calls left of some.
+
+    Those say nothing of what they are: the properties there are tell by their indexes' names.
+    """
+    found, left = [], {}
+    for index, comment, is_valid, size in connection.execute(_FOUND, {"prefix": _PREFIX}):
+        if comment is None:
+            left[index] = size
+        else:
+            found.append(PropertyIndex(*_read(comment), is_valid, size))
+    if left:
+        columns = [property_definitions.c[name] for name in ("workspace_id", "environment", "name")]
+        for workspace_id, environment, name in connection.execute(sa.select(*columns)):
+            space = Space(workspace_id, environment)
+            if (size := left.get(_name_of(space, name))) is not None:
+                found.append(PropertyIndex(space, name, is_usable=False, size=size))
     return sorted(found)
 
 
@@ -98,7 +108,14 @@ def drop_index(database: Database, space: Space, name: str) -> bool:
 
 def indexed_properties(connection: Connection, space: Space) -> frozenset[str]:
     """Return the names of a space's properties that have an index."""
-    return frozenset(each.name for each in list_indexes(connection) if each.space == space and each.is_usable)
+    rows = connection.execute(_FOUND, {"prefix": _PREFIX})
+    usable = [_read(comment) for _, comment, is_valid, _ in rows if is_valid and comment is not None]
+    return frozenset(name for owner, name in usable if owner == space)
+
+
+def _read(comment: str) -> tuple[Space, str]:
+    workspace_id, environment, name = msgspec.json.decode(comment, type=tuple[str, str, str])
+    return Space(workspace_id, environment), name
 
 
 def _kind_of(connection: Connection, space: Space, name: str) -> Kind:
