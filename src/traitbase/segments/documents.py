@@ -233,10 +233,13 @@ class DocumentCompiler(PlanCompiler):
         instant, wall = instant_and_wall(text)
         walls = walls_within(interval, plan.moment.zone)
         exactly = any_of([self.in_interval(instant, interval), *(self.in_interval(wall, each) for each in walls)])
-        return self._by_days(text, interval, exactly)
+        return self._by_days(subject, interval, exactly)
 
-    def _by_days(self, text: exp.Expression, interval: Interval, exactly: exp.Expression) -> exp.Expression:
-        """Decide by the day that is written, where that decides: the instant is less than two days away from it."""
+    def _by_days(self, subject: Subject, interval: Interval, exactly: exp.Expression) -> exp.Expression:
+        """Decide by the day that is written, where that decides: the instant is less than two days away from it.
+
+        Most are decided by what is written before anybody looks whether it is a text.
+        """
         low, high = interval
         days = {
             "before": _day_text(low, -2),
@@ -249,7 +252,13 @@ class DocumentCompiler(PlanCompiler):
         near = [f"day {sign} {name}" for name, sign in (("begun", ">"), ("left", "<")) if name in given]
         if not far:
             return exactly
-        decided = f"CASE WHEN {' OR '.join(far)} THEN FALSE WHEN {' AND '.join(near)} THEN TRUE ELSE exactly END"
+        decided = f"CASE WHEN {' OR '.join(far)} THEN FALSE WHEN {' AND '.join(near)} THEN {{}} ELSE exactly END"
+        if isinstance(subject, Property):
+            json = self._json(subject)
+            text: exp.Expression = exp.Operator(this=json.this, operator="->>", expression=json.expression)
+            decided, given = decided.format("jsonb_typeof(j) = 'string'"), {**given, "j": json}
+        else:
+            text, decided = self._plain(subject), decided.format("TRUE")
         return made(decided, day=made('LEFT(t, 10) COLLATE "C"', t=text), exactly=exactly, **given)
 
     def _on_anniversary(self, subject: Subject, days: Collection[tuple[int, int]], plan: Plan) -> exp.Expression:
