@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,8 @@ CONFIG_FILE = "traitbase.toml"
 """Name of the settings file, looked for in the data folder."""
 
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
-_SERVED = ("v1", "docs", "openapi.json", "healthz", "readyz", "metrics")
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
+_SERVED = ("v1", "u", "t", "docs", "openapi.json", "healthz", "readyz", "metrics")
 
 
 class Role(StrEnum):
@@ -73,6 +75,17 @@ class Settings(BaseSettings):
     )
     cohort_seconds: float = Field(10, gt=0, le=600, description="how long one answer about a cohort may take")
     proxies: str = Field("", description="addresses or networks, with commas, whose X-Forwarded-For is believed")
+    public_url: str = Field(
+        "", description="under which address people reach this server, for links in messages, such as https://m.example"
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""),
+        description="what encrypts secrets and signs links; empty: the file secret.key in data, which is made",
+    )
+    webhook_networks: str = Field("", description="private networks (CIDR, with commas) that webhooks may reach")
+    lease_seconds: float = Field(
+        30, ge=2, le=600, description="after how long a worker that is not heard of is taken for ended"
+    )
     base_path: str = Field("", description="where the API is also found, beside /, such as /compat/fyno")
 
     @field_validator("cohort_engine")
@@ -91,6 +104,22 @@ class Settings(BaseSettings):
         if role is Role.WORKER and info.data.get("workers", 1) != 1:
             raise ValueError("a worker is one process: leave workers at 1, or choose all")
         return role
+
+    @field_validator("public_url")
+    @classmethod
+    def check_public_url(cls, public_url: str) -> str:
+        """Return the address without a slash at its end. Raises ValueError for what is none."""
+        if public_url and not _PUBLIC_URL.fullmatch(public_url):
+            raise ValueError("expected an address such as https://mail.example.com, without a path of one page")
+        return public_url.rstrip("/")
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def check_webhook_networks(cls, networks: str) -> str:
+        """Return the networks. Raises ValueError for what is none."""
+        for each in filter(None, map(str.strip, networks.split(","))):
+            ip_network(each)  # says what is wrong with it
+        return networks
 
     @field_validator("base_path")
     @classmethod

@@ -15,6 +15,7 @@ from traitbase.domain.keys import Scope
 UNAUTHENTICATED = {"status": "error", "_message": "Invalid API details"}
 SET = {"distinct_id": "u", "$set": {"a": 1}}
 WRITES = ["set", "set-once", "numerical-add", "list-append", "list-remove", "unset", "batch"]
+STEERING = ["launch", "test", "pause", "resume", "cancel", "skip", "unschedule"]
 ANY, INGEST, READ, ADMIN = None, Scope.INGEST, Scope.READ, Scope.ADMIN
 NEEDS = {
     **{f"POST profiles/properties/{endpoint}": INGEST for endpoint in WRITES},
@@ -59,6 +60,37 @@ NEEDS = {
     "GET cohorts/{cohort_id}/export": READ,
     "GET properties/{name}/insight": READ,
     "GET requests/{request_id}": ANY,
+    "GET integrations": READ,
+    "POST integrations": ADMIN,
+    "GET integrations/{integration_id}": READ,
+    "PUT integrations/{integration_id}": ADMIN,
+    "DELETE integrations/{integration_id}": ADMIN,
+    "POST integrations/{integration_id}/test": ADMIN,
+    "GET integrations/{integration_id}/messages": READ,
+    "GET events": READ,
+    "POST events": ADMIN,
+    "POST events/preview": READ,
+    "GET events/{event_id}": READ,
+    "PUT events/{event_id}": ADMIN,
+    "DELETE events/{event_id}": ADMIN,
+    "POST events/{event_id}/preview": READ,
+    "POST event": INGEST,
+    "POST event/bulk": INGEST,
+    "GET campaigns": READ,
+    "POST campaigns": ADMIN,
+    "POST audiences": ADMIN,
+    "GET campaigns/{campaign_id}": READ,
+    "PUT campaigns/{campaign_id}": ADMIN,
+    "DELETE campaigns/{campaign_id}": ADMIN,
+    **{f"POST campaigns/{{campaign_id}}/{word}": ADMIN for word in STEERING},
+    "POST campaigns/{campaign_id}/audience/count": READ,
+    "GET campaigns/{campaign_id}/runs": READ,
+    "GET campaigns/{campaign_id}/report": READ,
+    "GET campaigns/{campaign_id}/deliveries": READ,
+    "GET campaigns/{campaign_id}/deliveries/export": READ,
+    "GET deliveries": READ,
+    "GET deliveries/{delivery_id}": READ,
+    "POST deliveries/{delivery_id}/resolve": ADMIN,
 }
 """Every endpoint of the API and the scope it needs; `admin` always does."""
 
@@ -67,6 +99,8 @@ def call_of(endpoint):
     method, path = endpoint.split(" ")
     path = path.replace("{WSID}", "north").replace("{request_id}", "00000000-0000-0000-0000-000000000000")
     for name in ("distinct_id", "source", "target", "name", "subscription_id", "cohort_id"):
+        path = path.replace(f"{{{name}}}", f"access-{name}")
+    for name in ("integration_id", "event_id", "campaign_id", "delivery_id"):
         path = path.replace(f"{{{name}}}", f"access-{name}")
     return method, path if path.startswith("/") else f"/v1/north/live/{path}"
 

@@ -10,6 +10,7 @@ from ingest.submitting import NOW_US, ingest_on, run, sent
 from store.backends import BACKENDS, LIVE, fresh
 from traitbase.api.app import AppParts, TraitbaseApp
 from traitbase.segments.scanning import ScanningEngine
+from traitbase.services.campaigns.sealing import Vault, new_key
 
 DAY_US = 24 * 3600 * 1_000_000
 
@@ -22,7 +23,10 @@ def store(request):
 
 def app_on(store, *, days_later, **settings):
     now_us = NOW_US + int(days_later * DAY_US)
-    return TraitbaseApp(AppParts(store, ScanningEngine(store), lambda: now_us, lambda: "r", lambda: "p", **settings))
+    parts = AppParts(
+        store, ScanningEngine(store), lambda: now_us, lambda: "r", lambda: "p", Vault([new_key()]), None, **settings
+    )
+    return TraitbaseApp(parts)
 
 
 def kept_in(store):

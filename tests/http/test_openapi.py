@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 from support.data import ON_POSTGRES
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-OPERATIONS = 48
+OPERATIONS = 85
 """How many the document describes; a test a number, so that each is named when it fails."""
 
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]

@@ -18,6 +18,7 @@ from support.server import make_cast, run_cli, serving
 from support.waiting import until
 from traitbase import bootstrap
 from traitbase.api.app import AppParts, TraitbaseApp
+from traitbase.services.campaigns.sealing import Vault, new_key
 from traitbase.settings import Role
 from traitbase.store.memory import MemoryStore
 
@@ -151,7 +152,14 @@ def test_only_one_kind_of_server_does_what_is_done_once_for_all(role, chores):
     nothing = object()
     app = TraitbaseApp(
         AppParts(
-            MemoryStore(), nothing, bootstrap.now_us, bootstrap.new_request_id, bootstrap.new_profile_id, role=role
+            MemoryStore(),
+            nothing,
+            bootstrap.now_us,
+            bootstrap.new_request_id,
+            bootstrap.new_profile_id,
+            Vault([new_key()]),
+            nothing,
+            role=role,
         )
     )
     yielded = list(app._chores())

@@ -26,11 +26,15 @@ from starlette.staticfiles import StaticFiles
 
 import traitbase
 from traitbase.api.auth import Gate
+from traitbase.api.campaign_parts import CampaignParts
+from traitbase.api.campaigns import campaign_routes
 from traitbase.api.cohort_schemas import COHORT_SCHEMAS
 from traitbase.api.cohorts import THREADS, CohortParts, cohort_routes
 from traitbase.api.definitions import DefinitionParts, definition_routes
 from traitbase.api.editing import Edits
 from traitbase.api.errors import answer_to
+from traitbase.api.events import event_routes
+from traitbase.api.links import link_routes
 from traitbase.api.metrics import Metrics, exposition
 from traitbase.api.openapi import describe
 from traitbase.api.profiles import ProfileParts, profile_routes
@@ -43,10 +47,21 @@ from traitbase.api.suppressions import suppression_routes
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
 from traitbase.domain.spaces import Environment, Space
+from traitbase.services.campaigns.calls import Calls
+from traitbase.services.campaigns.events import Events
+from traitbase.services.campaigns.feedback import Feedback
+from traitbase.services.campaigns.integrations import Integrations
+from traitbase.services.campaigns.links import Links
+from traitbase.services.campaigns.outlets import Outlets
+from traitbase.services.campaigns.ports import CampaignStore, OpenSender
+from traitbase.services.campaigns.preparing import Audiences
+from traitbase.services.campaigns.sealing import Vault
+from traitbase.services.campaigns.steering import Steering
+from traitbase.services.campaigns.working import Worker, WorkerParts
 from traitbase.services.cohorts.counting import Asking
 from traitbase.services.cohorts.ports import CohortEngine
 from traitbase.services.ingest import IDEMPOTENCY_US, Ingest
-from traitbase.services.ports import FEED_KEPT, Store
+from traitbase.services.ports import FEED_KEPT
 from traitbase.services.suppressions import forget_expired
 from traitbase.settings import Role
 
@@ -67,17 +82,23 @@ Receive = Callable[[], Awaitable[Any]]
 class AppParts:
     """What the application needs from outside."""
 
-    store: Store
+    store: CampaignStore
     engine: CohortEngine
     now_us: Callable[[], int]
     new_request_id: Callable[[], str]
     new_profile_id: Callable[[], str]
+    vault: Vault
+    open_sender: OpenSender
     queue_updates: int = 20_000
     queue_bytes: int = 64 * 1024 * 1024
     receipt_days: float = 7
     ignored_days: float = 7
     history_days: float = 30
     base_path: str = ""
+    public_url: str = ""
+    local_url: str = "http://127.0.0.1:8080"
+    """Under which this machine reaches the server: for links as long as there is no public one."""
+    lease_seconds: float = 30.0
     role: Role = Role.ALL
     shared: SharedCounts | None = None
     """None: this is the server's only process."""
@@ -101,6 +122,8 @@ class TraitbaseApp:
             self._gate, self._writer, self._metrics, now_us=parts.now_us, new_request_id=parts.new_request_id
         )
         self._edits = Edits(self._writer, now_us=parts.now_us, new_request_id=parts.new_request_id)
+        self._asking = Asking(parts.store, parts.engine)
+        self._worker = self._build_worker()
         self._rest = self._build_rest()
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -148,8 +171,11 @@ class TraitbaseApp:
             servers=[{"url": self._parts.base_path}] if self._parts.base_path else None,
         )
         parts = self._parts
-        asking, threads = Asking(parts.store, parts.engine), anyio.CapacityLimiter(THREADS)
-        profiles = ProfileParts(parts.store, asking, self._gate, self._edits, parts.now_us, parts.history_days, threads)
+        threads = anyio.CapacityLimiter(THREADS)
+        profiles = ProfileParts(
+            parts.store, self._asking, self._gate, self._edits, parts.now_us, parts.history_days, threads
+        )
+        campaigns = self._campaign_parts()
         routers = (
             reading_routes(parts.store, self._gate),
             cohort_routes(CohortParts(parts.store, parts.engine, self._gate, parts.now_us, threads)),
@@ -157,6 +183,9 @@ class TraitbaseApp:
             profile_routes(profiles),
             suppression_routes(parts.store, self._gate, now_us=parts.now_us, new_id=parts.new_profile_id),
             subscription_routes(parts.store, self._gate, self._edits, now_us=parts.now_us),
+            event_routes(campaigns),
+            campaign_routes(campaigns),
+            link_routes(campaigns),
         )
         for router in routers:
             app.include_router(router, dependencies=[Depends(refuse_unknown_parameters)])
@@ -172,6 +201,45 @@ class TraitbaseApp:
 
         app.openapi = openapi  # type: ignore[method-assign]  # the framework's documented way to extend it
         return app
+
+    def _build_worker(self) -> Worker | None:
+        """Return what sends campaigns, if this process is to do that."""
+        parts = self._parts
+        if not parts.role.does_chores:
+            return None
+        return Worker(
+            WorkerParts(
+                store=parts.store,
+                asking=self._asking,
+                vault=parts.vault,
+                open_sender=parts.open_sender,
+                public_url=parts.public_url or parts.local_url,
+                now_us=parts.now_us,
+                tell=_log.warning,
+                lease_seconds=parts.lease_seconds,
+            )
+        )
+
+    def _campaign_parts(self) -> CampaignParts:
+        parts, store, now_us = self._parts, self._parts.store, self._parts.now_us
+        links = Links(parts.vault, parts.public_url or parts.local_url)
+        outlets = Outlets(store, parts.vault, parts.open_sender)
+        return CampaignParts(
+            store,
+            self._gate,
+            self._edits,
+            Integrations(store, parts.vault, outlets, now_us),
+            Events(store, links, now_us),
+            Calls(store, now_us),
+            Steering(store, now_us, parts.public_url),
+            Audiences(store, self._asking, now_us),
+            Feedback(store, now_us, parts.new_profile_id),
+            links,
+            now_us,
+            parts.new_request_id,
+            (lambda: None) if self._worker is None else self._worker.wake,
+            anyio.CapacityLimiter(THREADS),
+        )
 
     def _definition_routes(self) -> APIRouter:
         parts = self._parts
@@ -212,10 +280,14 @@ class TraitbaseApp:
         self._writer.start()
         if self._parts.role.answers:
             self._parts.engine.start()
+        if self._worker is not None:
+            self._worker.start()
         chores = [asyncio.create_task(chore) for chore in self._chores()]
         try:
             yield
         finally:
+            if self._worker is not None:
+                await asyncio.to_thread(self._worker.stop)
             await self._writer.stop()
             for chore in chores:
                 chore.cancel()

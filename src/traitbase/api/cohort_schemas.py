@@ -51,7 +51,12 @@ _GROUP = {
     "properties": {
         "combinator": {"enum": ["and", "or"], "default": "and"},
         "not": {"type": "boolean", "default": False},
-        "rules": {"type": "array", "maxItems": RULES_MAX, "items": {"anyOf": [_RULE, _ref("Group")]}},
+        # Without maxItems: what makes requests of this would put that many groups into each group, and fill the memory.
+        "rules": {
+            "type": "array",
+            "items": {"anyOf": [_RULE, _ref("Group")]},
+            "description": f"at most {RULES_MAX} rules in all groups together",
+        },
     },
 }
 _COHORT = _object(

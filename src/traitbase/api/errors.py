@@ -15,6 +15,7 @@ UNAUTHENTICATED = "Invalid API details"
 
 _REFUSALS = {
     "unauthenticated": HTTPStatus.UNAUTHORIZED,
+    "bad_signature": HTTPStatus.UNAUTHORIZED,
     "insufficient_scope": HTTPStatus.FORBIDDEN,
     "too_many_properties": HTTPStatus.CONFLICT,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

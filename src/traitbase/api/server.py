@@ -17,16 +17,16 @@ from traitbase import bootstrap
 from traitbase.api.app import AppParts, TraitbaseApp
 from traitbase.api.sharing import SharedCounts
 from traitbase.api.short_way import ShortWayProtocol
+from traitbase.services.campaigns.ports import CampaignStore
 from traitbase.services.cohorts.late import LateEngine
 from traitbase.services.cohorts.ports import CohortEngine
-from traitbase.services.ports import Store
 from traitbase.settings import Role, Settings
 
 _DRAIN_SECONDS = 30
 
 
 def run_server(
-    store: Store,
+    store: CampaignStore,
     settings: Settings,
     listener: socket.socket,
     *,
@@ -39,18 +39,28 @@ def run_server(
     """
     engine = LateEngine(functools.partial(bootstrap.open_engine, store, settings, tell=structlog.get_logger().info))
     try:
-        _serve(_app(store, engine, settings, role, shared), settings, listener, role)
+        _serve(_app(store, engine, settings, listener, role, shared), settings, listener, role)
     finally:
         engine.close()
 
 
 def _app(
-    store: Store, engine: CohortEngine, settings: Settings, role: Role, shared: SharedCounts | None
+    store: CampaignStore,
+    engine: CohortEngine,
+    settings: Settings,
+    listener: socket.socket,
+    role: Role,
+    shared: SharedCounts | None,
 ) -> TraitbaseApp:
     return TraitbaseApp(
         AppParts(
             store=store,
             engine=engine,
+            vault=bootstrap.open_vault(settings),
+            open_sender=bootstrap.sender_opener(store, settings),
+            public_url=settings.public_url,
+            local_url=f"http://localhost:{listener.getsockname()[1]}",
+            lease_seconds=settings.lease_seconds,
             now_us=bootstrap.now_us,
             new_request_id=bootstrap.new_request_id,
             new_profile_id=bootstrap.new_profile_id,

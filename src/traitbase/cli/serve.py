@@ -20,7 +20,7 @@ from traitbase.cli.logs import LogWriter
 from traitbase.cli.options import Data
 from traitbase.cli.processes import Inherited, Supervisor, end_with_parent, inherited_from
 from traitbase.domain.errors import Refused
-from traitbase.services.ports import Store
+from traitbase.services.campaigns.ports import CampaignStore
 from traitbase.settings import Role, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _load_the_server() -> None:
 
 
 def _run(
-    store: Store, settings: Settings, listener: socket.socket, role: Role, shared: SharedCounts | None = None
+    store: CampaignStore, settings: Settings, listener: socket.socket, role: Role, shared: SharedCounts | None = None
 ) -> None:
     from traitbase.api.server import run_server  # noqa: PLC0415  # see `_load_the_server`
 
@@ -116,7 +116,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _greet(store: Store, settings: Settings, listener: socket.socket) -> None:
+def _greet(store: CampaignStore, settings: Settings, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     place = bootstrap.place_of(settings)

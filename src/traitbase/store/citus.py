@@ -19,6 +19,9 @@ SHARD_KEYS = {
     "ignored_values": "distinct_id",
     "kept_aside": "distinct_id",
     "cohort_members": "distinct_id",
+    "audience_rows": "distinct_id",
+    "deliveries": "distinct_id",
+    "sandbox_messages": "distinct_id",
     "idempotency_keys": "idempotency_key",
 }
 """The tables that are spread, and by which column. Those with the same column are colocated."""
@@ -31,10 +34,23 @@ ON_EACH_SERVER = (
     "subscription_settings",
     "cohorts",
     "erasures",
+    "integrations",
+    "notification_events",
 )
 """Reference tables."""
 
-ON_THE_COORDINATOR = ("alembic_version", "definition_revisions", "property_usage", "transaction_feed")
+ON_THE_COORDINATOR = (
+    "alembic_version",
+    "definition_revisions",
+    "property_usage",
+    "transaction_feed",
+    "campaigns",
+    "runs",
+    "delivery_pages",
+    "sending_workers",
+    "sending_slots",
+    "sending_epochs",
+)
 """Tables that stay as they are."""
 
 FIRST = "profiles"

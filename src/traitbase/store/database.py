@@ -65,6 +65,9 @@ class Database(Protocol):
     def hold_workspace(self, connection: Connection, workspace_id: str) -> None:
         """Let nobody else change a workspace's suppressions until the transaction ends, and wait for who does."""
 
+    def hold_people(self, connection: Connection, space: Space, distinct_ids: Sequence[str]) -> None:
+        """Let nobody else count what these people were sent until the transaction ends, and wait for who does."""
+
     def translating(self) -> AbstractContextManager[None]:
         """Turn the driver's errors into Refused where they mean that the storage cannot be used."""
 

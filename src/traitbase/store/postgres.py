@@ -7,6 +7,7 @@ space (a retype, an erasure, a list of members) takes that row for itself: it wa
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import random
 import re
@@ -64,6 +65,8 @@ _SCANNING = "SET LOCAL enable_nestloop = off; SET LOCAL jit = off; SET LOCAL pla
 _ON_WORKERS_TOO = "SET LOCAL citus.propagate_set_commands = 'local'"
 _NUMBERED = re.compile(r"\$\d+|\?")
 _KEEP_ALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+
+_HOLD_NUMBER = sa.text("SELECT pg_advisory_xact_lock(:number)")
 
 
 def open_postgres(url: str) -> SqlStore:
@@ -287,6 +290,12 @@ class PostgresDatabase:
         """Let nobody else change a workspace's suppressions until the transaction ends, and wait for who does."""
         held = sa.select(workspaces.c.workspace_id).where(workspaces.c.workspace_id == workspace_id)
         connection.execute(held.with_for_update()).all()
+
+    def hold_people(self, connection: Connection, space: Space, distinct_ids: Sequence[str]) -> None:
+        """Let nobody else count what these people were sent: by locks on numbers that stand for them, in order."""
+        names = (hashlib.sha256("\0".join((*space, each)).encode()).digest() for each in distinct_ids)
+        for number in sorted({int.from_bytes(digest[:8], "big", signed=True) for digest in names}):
+            connection.execute(_HOLD_NUMBER, {"number": number})
 
     @contextmanager
     def translating(self) -> Iterator[None]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from traitbase.services.ports import Cleared, WriteSession
+from traitbase.store.campaigns import CampaignQueries
 from traitbase.store.changes import ChangeQueries
 from traitbase.store.cohorts import CohortQueries
 from traitbase.store.database import Database
 from traitbase.store.definitions import DefinitionQueries
+from traitbase.store.ledger import LedgerQueries
 from traitbase.store.profiles import ProfileQueries
 from traitbase.store.rewriting import RewritingQueries
 from traitbase.store.snapshots import SnapshotQueries
@@ -29,6 +31,8 @@ class SqlStore(
     SuppressionQueries,
     SubscriptionQueries,
     CohortQueries,
+    CampaignQueries,
+    LedgerQueries,
 ):
     """The store port on one database. Safe to use from several threads."""
 

@@ -200,6 +200,9 @@ class SqliteDatabase:
     def hold_workspace(self, connection: Connection, workspace_id: str) -> None:
         """Do nothing: whoever writes is alone."""
 
+    def hold_people(self, connection: Connection, space: Space, distinct_ids: Sequence[str]) -> None:
+        """Do nothing: whoever writes is alone."""
+
     def remember_schema(self) -> None:
         """Note that the schema is ours: from here on, nothing is written once it is another release's."""
         with self.reading() as connection:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from traitbase.domain.spaces import Space
+from traitbase.services.campaigns.ports import DeliveryRow
 from traitbase.services.ports import (
     BETWEEN_COPIED_FIELDS,
     BETWEEN_COPIED_ROWS,
@@ -32,6 +33,7 @@ from traitbase.store.tables import (
     changes,
     cohort_members,
     definition_revisions,
+    deliveries,
     idempotency_keys,
     ignored_values,
     kept_aside,
@@ -62,6 +64,7 @@ class Statements:
     def __init__(self, database: Database) -> None:
         prepare = Preparing(database)
         self.feeding = database.feeding(prepare)
+        self.inserting_deliveries = database.inserting(deliveries, (*Space._fields, *DeliveryRow._fields), prepare)
         is_named, pass_list = database.any_of(profiles.c.distinct_id)
         key_is_named, _ = database.any_of(idempotency_keys.c.idempotency_key)
         self._pass_list = pass_list

@@ -294,5 +294,210 @@ transaction_feed = Table(
     Column("properties", TEXT, comment="JSON array of names: what can have changed; null: anything"),
 )
 
+integrations = Table(
+    "integrations",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("integration_id", TEXT, primary_key=True),
+    Column("name", TEXT, nullable=False),
+    Column("document", TEXT, nullable=False, comment="kind and settings, one JSON object; no secrets"),
+    Column("secrets", TEXT, comment="encrypted; null: there are none"),
+    Column("revision", BigInteger, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("updated_at_us", BigInteger, nullable=False),
+)
+
+notification_events = Table(
+    "notification_events",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("event_id", TEXT, primary_key=True),
+    Column("name", TEXT, nullable=False),
+    Column("document", TEXT, nullable=False, comment="type, channels and their templates, one JSON object"),
+    Column("revision", BigInteger, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("updated_at_us", BigInteger, nullable=False),
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("campaign_id", TEXT, primary_key=True),
+    Column("name", TEXT, nullable=False),
+    Column("document", TEXT, nullable=False, comment="event, audience, schedule and options, one JSON object"),
+    Column("state", TEXT, nullable=False),
+    Column("held", TEXT, comment="why a person must decide first, one JSON object; null: nothing is held"),
+    Column("next_at_us", BigInteger, comment="when the next run is to start"),
+    Column("run_id", TEXT, comment="the newest run"),
+    Column("epoch", BigInteger, nullable=False, comment="that of the database when it was launched"),
+    Column("revision", BigInteger, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("updated_at_us", BigInteger, nullable=False),
+)
+
+for _table in (integrations, notification_events, campaigns):
+    Index(f"ux_{_table.name}_name", _table.c.workspace_id, _table.c.environment, _table.c.name, unique=True)
+Index("ix_campaigns_next_at_us", campaigns.c.next_at_us)
+
+audience_rows = Table(
+    "audience_rows",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("file_id", TEXT, primary_key=True),
+    Column("distinct_id", TEXT, primary_key=True, comment="or what stands for a destination without one"),
+    Column("line", BigInteger, nullable=False),
+    Column("destinations", TEXT, comment="by channel, one JSON object; null: those of the profile"),
+    Column("data", TEXT, comment="what else the row says, one JSON object"),
+    sqlite_with_rowid=False,
+)
+
+# A run fires one event for an audience at one moment: of a campaign, for a test, or for a call.
+runs = Table(
+    "runs",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("run_id", TEXT, primary_key=True),
+    Column("campaign_id", TEXT, comment="null: of a call"),
+    Column("kind", TEXT, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("reason", TEXT, comment="why it is in this state, one JSON object"),
+    Column("plan", TEXT, nullable=False, comment="event, schedule and options as they were then, one JSON object"),
+    Column("planned_at_us", BigInteger, nullable=False),
+    Column("started_at_us", BigInteger),
+    Column("finished_at_us", BigInteger),
+    Column("active_at_us", BigInteger, nullable=False, comment="when something last happened"),
+    Column("members", BigInteger, nullable=False, comment="of the audience, as far as it is resolved"),
+    Column("counts", TEXT, comment="what else is known of the audience, one JSON object"),
+    Column("epoch", BigInteger, nullable=False),
+    Column("owner", TEXT, comment="the worker that resolves the audience"),
+)
+
+Index(
+    "ux_runs_campaign_id",
+    *(runs.c[name] for name in ("workspace_id", "environment", "campaign_id", "kind", "planned_at_us")),
+    unique=True,
+    sqlite_where=runs.c.kind == "campaign",
+    postgresql_where=runs.c.kind == "campaign",
+)
+Index(
+    "ix_runs_state",
+    runs.c.state,
+    sqlite_where=runs.c.finished_at_us.is_(None),
+    postgresql_where=runs.c.finished_at_us.is_(None),
+)
+
+# What workers claim: the deliveries of a run whose ids are from `first_id` to `last_id`.
+delivery_pages = Table(
+    "delivery_pages",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("run_id", TEXT, primary_key=True),
+    Column("page", Integer, primary_key=True, autoincrement=False),
+    Column("first_id", TEXT, nullable=False),
+    Column("last_id", TEXT, nullable=False),
+    Column("urgency", Integer, nullable=False, comment="0: nobody should wait for others first"),
+    Column("due_at_us", BigInteger, comment="when there is something to do; null: nothing is"),
+    Column("owner", TEXT, comment="the worker that is at it"),
+)
+
+Index(
+    "ix_delivery_pages_due_at_us",
+    delivery_pages.c.urgency,
+    delivery_pages.c.due_at_us,
+    sqlite_where=delivery_pages.c.due_at_us.is_not(None),
+    postgresql_where=delivery_pages.c.due_at_us.is_not(None),
+)
+Index(
+    "ix_delivery_pages_owner",
+    delivery_pages.c.owner,
+    sqlite_where=delivery_pages.c.owner.is_not(None),
+    postgresql_where=delivery_pages.c.owner.is_not(None),
+)
+
+# The ledger. Its key is what makes a second message to somebody impossible.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("run_id", TEXT, primary_key=True),
+    Column("distinct_id", TEXT, primary_key=True, comment="or what stands for a destination without one"),
+    Column("channel", TEXT, primary_key=True, comment="or `first`: the first that reaches them"),
+    Column("number", BigInteger, nullable=False, comment="within the run, from 0: a part of the delivery's id"),
+    Column("state", TEXT, nullable=False),
+    Column("reason", TEXT, comment="why, one word"),
+    Column("detail", TEXT, comment="what was said about it, such as a provider's answer"),
+    Column("via", TEXT, comment="the channel that it went over"),
+    Column("destination", TEXT, comment="as it was used"),
+    Column("destinations", TEXT, comment="those that came with the call or file, one JSON object"),
+    Column("data", TEXT, comment="what came with the call or file, one JSON object"),
+    Column("is_marketing", Integer, nullable=False, server_default="0"),
+    Column("due_at_us", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("first_at_us", BigInteger, comment="of the first attempt"),
+    Column("handed_at_us", BigInteger, comment="of the newest attempt"),
+    Column("settled_at_us", BigInteger),
+    Column("provider_id", TEXT, comment="what the provider calls it"),
+    Column("opened_at_us", BigInteger),
+    Column("clicked_at_us", BigInteger),
+    Column("unsubscribed_at_us", BigInteger),
+    Column("complained_at_us", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+Index("ix_deliveries_distinct_id", *(deliveries.c[name] for name in ("workspace_id", "environment", "distinct_id")))
+
+sending_workers = Table(
+    "sending_workers",
+    metadata,
+    Column("worker_id", TEXT, primary_key=True),
+    Column("host", TEXT, nullable=False),
+    Column("started_at_us", BigInteger, nullable=False),
+    Column("lease_until_us", BigInteger, nullable=False),
+)
+
+# When a rate allows the next message: that of a run (by its id), or of an integration.
+sending_slots = Table(
+    "sending_slots",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("of_id", TEXT, primary_key=True),
+    Column("next_us", BigInteger, nullable=False),
+)
+
+# What was sent before a backup was restored must not be sent again: whatever has an older epoch waits for a person.
+sending_epochs = Table(
+    "sending_epochs",
+    metadata,
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("began_at_us", BigInteger, nullable=False),
+    Column("reason", TEXT, nullable=False),
+)
+
+sandbox_messages = Table(
+    "sandbox_messages",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("integration_id", TEXT, primary_key=True),
+    Column("distinct_id", TEXT, primary_key=True),
+    Column("delivery_id", TEXT, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("message", TEXT, nullable=False, comment="one JSON object"),
+)
+
+Index(
+    "ix_sandbox_messages_at_us",
+    *(sandbox_messages.c[name] for name in ("workspace_id", "environment", "integration_id", "at_us")),
+)
+
 ONLY_ON = {"feed": "sqlite", "transaction_feed": "postgresql"}
 """Tables that one of the databases has no use for."""

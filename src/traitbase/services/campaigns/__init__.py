@@ -1,0 +1,1 @@
+"""Events and campaigns: what is sent, to whom, and the ledger of what became of it."""
