@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from traitbase import bootstrap
+from traitbase.cli.sink import MailSink
 from traitbase.domain.errors import Refused
 from traitbase.domain.keys import Reach, Scope
 from traitbase.services.workspaces import create_api_key, create_workspace
@@ -32,6 +33,7 @@ _PEOPLE = 1_500
 _BATCH = 500
 _SEED = 42
 _NOT_READY_AFTER_SECONDS = 20
+_NOT_SENT_AFTER_SECONDS = 60
 
 _NAMES = ("Ada", "Bo", "Cy", "Dana", "Emre", "Fatima", "Goran", "Hana", "Jia", "Kofi", "Lena", "Noor", "Olga", "Priya")
 _CITIES = ("Pune", "Berlin", "São Paulo", "東京", "Nairobi", "Toronto")
@@ -58,7 +60,8 @@ def demo(
         [sys.executable, "-m", "traitbase", "serve", "--data", str(data), "--port", str(port)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TRAITBASE_DATABASE_URL": ""},  # always the default
+        # Always the default. The address is for links in messages, which nobody gets.
+        env={**os.environ, "TRAITBASE_DATABASE_URL": "", "TRAITBASE_PUBLIC_URL": "https://demo.example"},
     )
     try:
         url = _url_of(server)
@@ -130,7 +133,8 @@ def _tell_the_story(story: _Demo) -> None:
     _show_ignored(story, receipts)
     _sign_up(story)
     _repair_a_type(story)
-    _find_cohorts(story)
+    cohort_id = _find_cohorts(story)
+    _send_campaigns(story, cohort_id)
 
 
 def _life_of(chance: random.Random) -> Iterator[dict[str, Any]]:
@@ -266,7 +270,8 @@ def _repair_a_type(story: _Demo) -> None:
     console.print("  " + ", ".join(f"user-{number}: {floor}" for number, floor in floors.items()))
 
 
-def _find_cohorts(story: _Demo) -> None:
+def _find_cohorts(story: _Demo) -> str:
+    """Show two cohorts; return the id of the second one."""
     console, client = story.console, story.client
     console.rule("7 · cohorts: who is in, by rules")
     paying = {"field": "plan", "operator": "in", "value": ["pro", "business"]}
@@ -289,6 +294,72 @@ def _find_cohorts(story: _Demo) -> None:
     console.print(f"user-7 is {'in' if why['member'] else 'not in'} “{name}”, because")
     for rule in why["reason"]["rules"]:
         console.print(f"  {rule['field']} is {_shown(rule['seen'])}: {'holds' if rule['holds'] else 'does not hold'}")
+    cohort_id: str = cohort["cohort_id"]
+    return cohort_id
+
+
+def _send_campaigns(story: _Demo, cohort_id: str) -> None:
+    """Send a campaign to a cohort: into the sandbox, which is there from the beginning, and through a mail server."""
+    console, client = story.console, story.client
+    console.rule("8 · campaigns: to a cohort, never twice, never skipped")
+    members = client.get(f"/cohorts/{cohort_id}/members?limit=1000&columns=plan").json()["items"]
+    for each in members[:-3]:  # three have no address
+        body = {"channel": {"email": f"{each['distinct_id']}@example.com"}}
+        client.patch(f"/profiles/{each['distinct_id']}/channel", json=body).raise_for_status()
+    with MailSink() as sink:
+        settings = {
+            "host": "127.0.0.1", "port": sink.port, "security": "none", "from_address": "shop@example.com",
+            "from_name": "The Shop",
+        }  # fmt: skip
+        relay = _made(client, "/integrations", {"name": "Mail server", "kind": "smtp", "settings": settings})
+        for name, integration_id in (("Sandbox", "sandbox"), ("Mail server", relay["integration_id"])):
+            _send_campaign(story, cohort_id, name, integration_id)
+        console.print(f"The mail server was sent {len(sink.messages):,} emails. The first one:")
+        for header in ("To", "Subject", "Message-ID", "List-Unsubscribe-Post"):
+            console.print(f"  {header}: {sink.messages[0][header]}", markup=False)
+        text = sink.messages[0].get_body(("plain",))
+        assert text is not None, "every email has a text"
+        console.print(f"  {text.get_content().splitlines()[0]}", markup=False)
+
+
+def _send_campaign(story: _Demo, cohort_id: str, name: str, integration_id: str) -> None:
+    client, console = story.client, story.console
+    email = {
+        "integration_id": integration_id,
+        "subject": "{{ properties.name | default: 'Hello' }}, we miss you",
+        "html": "<p>Hi {{ properties.name | default: 'there' }}, your {{ properties.plan }} plan misses you.</p>",
+    }
+    event = _made(
+        client, "/events", {"name": f"we miss you ({name})", "type": "marketing", "channels": {"email": email}}
+    )
+    body = {"name": f"We miss you ({name})", "event_id": event["event_id"], "audience": {"cohort_id": cohort_id}}
+    campaign_id = _made(client, "/campaigns", body)["campaign_id"]
+    count = client.post(f"/campaigns/{campaign_id}/audience/count").json()["members"]
+    client.post(f"/campaigns/{campaign_id}/launch", json={"expected_count": count}).raise_for_status()
+    deadline = time.monotonic() + _NOT_SENT_AFTER_SECONDS
+    while client.get(f"/campaigns/{campaign_id}").json()["state"] != "finished":
+        if time.monotonic() > deadline:
+            raise Refused(f"the campaign “{name}” did not finish", code="not_sent")
+        time.sleep(0.1)
+    report = client.get(f"/campaigns/{campaign_id}/report").json()
+    total = report["total"]
+    why = ", ".join(f"{number} {reason}" for reason, number in total["not_sent"].items()) or "none"
+    console.print(
+        f"[bold]{name}[/]: audience {report['run']['members']:,}, sent {total['sent']:,}, not sent: {why}, "
+        f"in {_seconds(report['run'])} s"
+    )
+
+
+def _seconds(run: dict[str, Any]) -> float:
+    began, ended = (datetime.fromisoformat(run[name]) for name in ("started_at", "finished_at"))
+    return round((ended - began).total_seconds(), 2)
+
+
+def _made(client: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = client.post(path, json=body)
+    answer.raise_for_status()
+    made: dict[str, Any] = answer.json()
+    return made
 
 
 def _send(story: _Demo, endpoint: str, body: dict[str, Any]) -> None:

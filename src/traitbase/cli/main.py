@@ -10,7 +10,19 @@ import typer
 from rich.console import Console
 
 import traitbase
-from traitbase.cli import cohorts, compacting, database, demo, exports, imports, keys, properties, serve, workspaces
+from traitbase.cli import (
+    campaigns,
+    cohorts,
+    compacting,
+    database,
+    demo,
+    exports,
+    imports,
+    keys,
+    properties,
+    serve,
+    workspaces,
+)
 from traitbase.domain.errors import TraitbaseError
 
 app = typer.Typer(
@@ -29,6 +41,7 @@ app.add_typer(workspaces.app, name="workspace")
 app.add_typer(keys.app, name="keys")
 app.add_typer(properties.app, name="properties")
 app.add_typer(cohorts.app, name="cohort")
+app.add_typer(campaigns.app, name="campaign")
 app.add_typer(database.app, name="db")
 
 

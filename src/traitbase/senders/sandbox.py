@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import msgspec
 
@@ -15,17 +17,39 @@ _TRIMMED_EVERY = 1_000
 
 
 class SandboxSender:
-    """Records messages in the store; the newest 10,000 are kept."""
+    """Records messages in the store; the newest 10,000 are kept.
+
+    Those that come at once are written at once: whoever comes first writes for all who wait.
+    """
 
     def __init__(self, store: CampaignStore, space: Space, integration_id: str, *, now_us: Callable[[], int]) -> None:
         self._store = store
         self._space = space
         self._integration_id = integration_id
         self._now_us = now_us
-        self._sent = 0
+        self._recorded = 0
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._waiting: list[tuple[SandboxRow, Future[None]]] = []
 
     def send(self, message: Message) -> Outcome:
         """Record a message."""
+        done: Future[None] = Future()
+        with self._lock:
+            self._waiting.append((self._row(message), done))
+        with self._writing:
+            if not done.done():
+                self._write()
+        try:
+            done.result()
+        except Refused as error:
+            return Outcome(OutcomeKind.UNREACHABLE, error.message)
+        return Outcome(OutcomeKind.SENT, "recorded by the sandbox, sent to nobody")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _row(self, message: Message) -> SandboxRow:
         shown = {
             "channel": message.channel,
             "destinations": message.destinations,
@@ -34,21 +58,23 @@ class SandboxSender:
             "text": message.text,
             "headers": dict(message.headers),
         }
-        about = message.about or {}
-        row = SandboxRow(
-            str(about.get("distinct_id") or message.destinations[0]),
-            message.delivery_id,
-            self._now_us(),
-            msgspec.json.encode(shown).decode(),
-        )
-        try:
-            self._store.record_sandbox(self._space, self._integration_id, row)
-            self._sent += 1
-            if self._sent % _TRIMMED_EVERY == 0:
-                self._store.trim_sandbox(self._space, self._integration_id, keep=MESSAGES_KEPT)
-        except Refused as error:
-            return Outcome(OutcomeKind.UNREACHABLE, error.message)
-        return Outcome(OutcomeKind.SENT, "recorded by the sandbox, sent to nobody")
+        whose = str((message.about or {}).get("distinct_id") or message.destinations[0])
+        return SandboxRow(whose, message.delivery_id, self._now_us(), msgspec.json.encode(shown).decode())
 
-    def close(self) -> None:
-        """Nothing is open."""
+    def _write(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        try:
+            self._store.record_sandbox(self._space, self._integration_id, [row for row, _ in waiting])
+            self._trim(len(waiting))
+        except Exception as error:  # noqa: BLE001  # whoever waits is told
+            for _, done in waiting:
+                done.set_exception(error)
+            return
+        for _, done in waiting:
+            done.set_result(None)
+
+    def _trim(self, recorded: int) -> None:
+        before, self._recorded = self._recorded, self._recorded + recorded
+        if before // _TRIMMED_EVERY != self._recorded // _TRIMMED_EVERY:
+            self._store.trim_sandbox(self._space, self._integration_id, keep=MESSAGES_KEPT)

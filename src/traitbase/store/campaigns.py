@@ -163,11 +163,12 @@ class CampaignQueries:
         with self._database.writing() as connection:
             connection.execute(sa.delete(audience_rows).where(_of_file(space, file_id)))
 
-    def record_sandbox(self, space: Space, integration_id: str, row: SandboxRow) -> None:
-        """Record a message, once."""
-        values = {**space._asdict(), "integration_id": integration_id, **row._asdict()}
+    def record_sandbox(self, space: Space, integration_id: str, rows: Sequence[SandboxRow]) -> None:
+        """Record messages, each once."""
+        own = {**space._asdict(), "integration_id": integration_id}
         with self._database.writing() as connection:
-            connection.execute(self._database.insert(sandbox_messages).values(values).on_conflict_do_nothing())
+            insert = self._database.insert(sandbox_messages).on_conflict_do_nothing()
+            connection.execute(insert, [{**own, **row._asdict()} for row in rows])
 
     def list_sandbox(self, space: Space, integration_id: str, *, limit: int) -> list[SandboxRow]:
         """Return the newest messages of a sandbox, the newest first."""

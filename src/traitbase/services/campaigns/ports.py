@@ -429,8 +429,8 @@ class CampaignStore(Store, Protocol):
     def list_workers(self) -> list[WorkerRow]:
         """Return all workers."""
 
-    def record_sandbox(self, space: Space, integration_id: str, row: SandboxRow) -> None:
-        """Record a message, once."""
+    def record_sandbox(self, space: Space, integration_id: str, rows: Sequence[SandboxRow]) -> None:
+        """Record messages, each once."""
 
     def list_sandbox(self, space: Space, integration_id: str, *, limit: int) -> list[SandboxRow]:
         """Return the newest messages of a sandbox, the newest first."""

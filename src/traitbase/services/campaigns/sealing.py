@@ -30,8 +30,8 @@ class Vault:
             self._signing_keys = [base64.urlsafe_b64decode(key) for key in keys]
         except (ValueError, binascii.Error) as error:
             message = (
-                "the secret key is none: expected 32 random bytes in URL-safe base64, as `traitbase secrets new-key` "
-                "makes them; several with commas, the newest first"
+                "the secret key is none: expected 32 random bytes in URL-safe base64, as `openssl rand -base64 32 | "
+                "tr +/ -_` makes them; several with commas, the newest first"
             )
             raise InvalidInput(message, code="bad_settings") from error
 

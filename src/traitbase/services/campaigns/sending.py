@@ -215,7 +215,7 @@ class PageWork:
         if not self._parts.may_hand_over():
             return False  # the lease is over: what was marked is found by whoever takes the page
         pending: dict[Future[Outcome], _Ready] = {
-            self._parts.pool.submit(each.sender.send, each.message): each for each in ready
+            self._parts.pool.submit(_send, each.sender, each.message): each for each in ready
         }
         goes_on = True
         while pending:
@@ -313,6 +313,14 @@ def lost(row: DeliveryRow, event: Event) -> DeliveryState:
     """Return what a delivery is that was being sent when its worker ended."""
     assert row.state is _S.SENDING, "others are not lost"
     return after_crash(is_sent_again=event.after_crash is AfterCrash.RESEND)
+
+
+def _send(sender: Sender, message: Message) -> Outcome:
+    """Hand a message over. A sender that fails in a way that it does not know may have handed it over."""
+    try:
+        return sender.send(message)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
+        return Outcome(OutcomeKind.UNKNOWN, f"{type(error).__name__} while it was sent")
 
 
 def plan_of(run: RunRow) -> RunPlan:
