@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import batches, cohorts, importing, listing, postgres, singles, startup
+from bench import batches, campaigns, cohorts, importing, listing, postgres, singles, startup
 from bench.processes import Broken
 from bench.report import Line, table
 from bench.rounds import Rounds
 
-_PARTS = ("set", "batch", "latency", "startup", "import", "listing", "cohorts", "postgres", "pushdown")
+_PARTS = ("set", "batch", "latency", "startup", "import", "listing", "cohorts", "campaigns", "postgres", "pushdown")
 
 
 def main() -> int:
@@ -53,18 +53,20 @@ def _measure(parts: list[str], rounds: Rounds) -> Iterator[Line]:
         yield from batches.rates(rounds)
     if "latency" in parts:
         yield from singles.latencies(rounds, peak=peak)
-    if "startup" in parts:
-        yield from startup.figures(rounds)
-    if "import" in parts:
-        yield from importing.figures(rounds)
-    if "listing" in parts:
-        yield from listing.figures(rounds)
-    if "cohorts" in parts:
-        yield from cohorts.figures(rounds)
-    if "postgres" in parts:
-        yield from postgres.rates(rounds)
-    if "pushdown" in parts:
-        yield from postgres.counts(rounds)
+    for part, figures in _OTHERS.items():
+        if part in parts:
+            yield from figures(rounds)
+
+
+_OTHERS = {
+    "startup": startup.figures,
+    "import": importing.figures,
+    "listing": listing.figures,
+    "cohorts": cohorts.figures,
+    "campaigns": campaigns.figures,
+    "postgres": postgres.rates,
+    "pushdown": postgres.counts,
+}
 
 
 def _parse() -> argparse.Namespace:

@@ -224,12 +224,13 @@ class TraitbaseApp:
         parts, store, now_us = self._parts, self._parts.store, self._parts.now_us
         links = Links(parts.vault, parts.public_url or parts.local_url)
         outlets = Outlets(store, parts.vault, parts.open_sender)
+        integrations = Integrations(store, parts.vault, outlets, now_us)
         return CampaignParts(
             store,
             self._gate,
             self._edits,
-            Integrations(store, parts.vault, outlets, now_us),
-            Events(store, links, now_us),
+            integrations,
+            Events(store, integrations, links, now_us),
             Calls(store, now_us),
             Steering(store, now_us, parts.public_url),
             Audiences(store, self._asking, now_us),

@@ -7,16 +7,19 @@ digit of an answer means) and 4.5.3.2 (how long to wait).
 
 from __future__ import annotations
 
+import base64
+import functools
 import queue
+import re
+import secrets
 import smtplib
 import socket
 import ssl
 import threading
 import time
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
-from email.utils import formatdate
+from email.header import Header
+from email.utils import formataddr, formatdate
+from typing import TypeAlias
 
 from traitbase.domain.integrations import Security, Smtp
 from traitbase.services.campaigns.ports import Message, Outcome, OutcomeKind
@@ -28,6 +31,12 @@ _MESSAGES_A_CONNECTION = 500
 _DETAIL_CHARACTERS = 500
 _AUTH_REFUSED = (530, 534, 535, 538)
 _CLOSING = 421
+_BREAKS = re.compile(r"[\x00-\x1f\x7f]")
+_ASKED_AFTER_SECONDS = 1.0
+
+
+_Answer: TypeAlias = tuple[int, bytes]
+"""A server's answer: its code, and what it says."""
 
 
 class _Connection:
@@ -42,6 +51,11 @@ class _Connection:
     def is_fresh(self) -> bool:
         """Whether a server will hardly have given it up."""
         return self.messages < _MESSAGES_A_CONNECTION and time.monotonic() - self.idle_since < _IDLE_SECONDS
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the server has answered just now, so that it need not be asked whether it is there."""
+        return time.monotonic() - self.idle_since < _ASKED_AFTER_SECONDS
 
 
 class SmtpSender:
@@ -58,11 +72,11 @@ class SmtpSender:
     def send(self, message: Message) -> Outcome:
         """Hand a message over."""
         try:
-            email = build_email(message, self._settings)
-        except (ValueError, UnicodeError, LookupError) as error:
+            data = build_email(message, self._settings)
+        except ValueError as error:
             return Outcome(OutcomeKind.REJECTED, f"the message cannot be written as an email: {error}")
         with self._free:
-            return self._send(email, message.destinations[0])
+            return self._send(data, message.destinations[0])
 
     def close(self) -> None:
         """Close all connections that are idle; those in use close when they come back."""
@@ -73,9 +87,8 @@ class SmtpSender:
             except queue.Empty:
                 return
 
-    def _send(self, email: EmailMessage, recipient: str) -> Outcome:
+    def _send(self, data: bytes, recipient: str) -> Outcome:
         needs_utf8 = not (recipient.isascii() and self._sender.isascii())
-        data = email.as_bytes(policy=SMTPUTF8 if needs_utf8 else SMTP)
         try:
             connection = self._connection()
         except _Unusable as error:
@@ -95,7 +108,7 @@ class SmtpSender:
                 connection = self._idle.get_nowait()
             except queue.Empty:
                 return _Connection(self._connect())
-            if connection.is_fresh and _is_alive(connection.smtp):
+            if connection.is_fresh and (connection.is_warm or _is_alive(connection.smtp)):
                 return connection
             _quit(connection)
 
@@ -122,9 +135,11 @@ class SmtpSender:
         context = ssl.create_default_context()
         smtp: smtplib.SMTP
         if settings.security is Security.TLS:
-            smtp = smtplib.SMTP_SSL(settings.host, settings.port, timeout=_CONNECT_SECONDS, context=context)
+            smtp = smtplib.SMTP_SSL(
+                settings.host, settings.port, _own_name(), timeout=_CONNECT_SECONDS, context=context
+            )
         else:
-            smtp = smtplib.SMTP(settings.host, settings.port, timeout=_CONNECT_SECONDS)
+            smtp = smtplib.SMTP(settings.host, settings.port, _own_name(), timeout=_CONNECT_SECONDS)
         try:
             smtp.ehlo_or_helo_if_needed()
             if settings.security is Security.STARTTLS:
@@ -148,29 +163,47 @@ class _Unusable(Exception):
         self.outcome = Outcome(kind, detail[:_DETAIL_CHARACTERS])
 
 
-def build_email(message: Message, settings: Smtp) -> EmailMessage:
-    """Return an email, its text part derived from the HTML if it has none. Raises ValueError for what cannot be one.
+def build_email(message: Message, settings: Smtp) -> bytes:
+    """Return an email as it goes over the wire. Raises ValueError for what would end a header and begin another one.
 
-    A line end in a header would begin another header: the library refuses it, and subjects come without.
+    Written out here: the library's own way takes 1.5 ms for each, as long as everything else together (RFC 5322, 2045
+    and 2046 say how). Bodies are base64, so that every line is short and none begins with a dot.
     """
-    email = EmailMessage(policy=SMTP)
-    email["From"] = _address(settings.from_address, settings.from_name)
-    email["To"] = _address(message.destinations[0], None)
+    domain = settings.from_address.rpartition("@")[2]
+    headers = [
+        ("From", formataddr((settings.from_name or "", settings.from_address))),
+        ("To", message.destinations[0]),
+        ("Subject", message.subject or ""),
+        ("Date", formatdate(usegmt=True)),
+        ("Message-ID", f"<{message.delivery_id}@{domain}>"),
+        ("MIME-Version", "1.0"),
+        *message.headers,
+    ]
     if settings.reply_to is not None:
-        email["Reply-To"] = _address(settings.reply_to, None)
-    email["Subject"] = message.subject or ""
-    email["Date"] = formatdate(usegmt=True)
-    email["Message-ID"] = f"<{message.delivery_id}@{settings.from_address.rpartition('@')[2]}>"
-    for name, value in message.headers:
-        email[name] = value
-    email.set_content(message.text or "")
-    if message.html is not None:
-        email.add_alternative(message.html, subtype="html")
-    return email
+        headers.append(("Reply-To", settings.reply_to))
+    parts = [("plain", message.text), ("html", message.html)]
+    bodies = [_body(kind, text) for kind, text in parts if text is not None] or [_body("plain", "")]
+    top = "".join(_header(name, value) for name, value in headers).encode()
+    if len(bodies) == 1:
+        return top + bodies[0]
+    boundary = f"=_{secrets.token_hex(12)}"  # base64 has no underscore
+    between = f"--{boundary}\r\n".encode()
+    whole = b"".join(between + each for each in bodies)
+    begins = f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n'.encode()
+    return top + begins + whole + f"--{boundary}--\r\n".encode()
 
 
-def _address(address: str, name: str | None) -> Address:
-    return Address(display_name=name or "", addr_spec=address)
+def _header(name: str, value: str) -> str:
+    if _BREAKS.search(value):
+        raise ValueError(f"{name} would be more than one line")
+    if name == "Subject" and not value.isascii():
+        value = Header(value, "utf-8", header_name=name).encode(linesep="\r\n")
+    return f"{name}: {value}\r\n"
+
+
+def _body(kind: str, text: str) -> bytes:
+    encoded = base64.encodebytes(text.encode()).replace(b"\n", b"\r\n")
+    return f'Content-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: base64\r\n\r\n'.encode() + encoded
 
 
 def _transmit(
@@ -179,22 +212,18 @@ def _transmit(
     """Hand one message over an open connection. Returns what became of it, and whether the connection goes on."""
     is_handed = False
     try:
-        options = ["SMTPUTF8"] if needs_utf8 and smtp.has_extn("smtputf8") else []
-        code, answer = smtp.mail(sender, options)
+        mail, rcpt, begun = _begin(smtp, sender, recipient, needs_utf8=needs_utf8)
+        if mail[0] != 250:  # the sender was refused: nobody's message would go
+            return _of_answer(*mail, is_of_recipient=False), _reset(smtp, mail[0])
+        for code, answer in (rcpt, begun):
+            if code not in (250, 251, 354):
+                return _of_answer(code, answer, is_of_recipient=True), _reset(smtp, code)
+        is_handed = True
+        smtp.send(_stuffed(data))
+        code, answer = smtp.getreply()
         if code == 250:
-            code, answer = smtp.rcpt(recipient)
-            if code in (250, 251):
-                code, answer = smtp.docmd("DATA")
-                if code == 354:
-                    is_handed = True
-                    smtp.send(_stuffed(data))
-                    code, answer = smtp.getreply()
-                    if code == 250:
-                        text = _text_of(answer)
-                        return Outcome(OutcomeKind.SENT, f"{code} {text}"[:_DETAIL_CHARACTERS], text[:200]), True
-        else:
-            # The sender was refused: nobody's message would go.
-            return _of_answer(code, answer, is_of_recipient=False), _reset(smtp, code)
+            text = _text_of(answer)
+            return Outcome(OutcomeKind.SENT, f"{code} {text}"[:_DETAIL_CHARACTERS], text[:200]), True
         return _of_answer(code, answer, is_of_recipient=True), _reset(smtp, code)
     except (OSError, smtplib.SMTPException, UnicodeError) as error:
         if is_handed:
@@ -202,6 +231,35 @@ def _transmit(
             return Outcome(OutcomeKind.UNKNOWN, detail[:_DETAIL_CHARACTERS]), False
         detail = f"the connection was lost before the message was handed over: {_said(error)}"
         return Outcome(OutcomeKind.UNREACHABLE, detail[:_DETAIL_CHARACTERS]), False
+
+
+def _begin(smtp: smtplib.SMTP, sender: str, recipient: str, *, needs_utf8: bool) -> tuple[_Answer, _Answer, _Answer]:
+    """Return what a server answers to MAIL, RCPT and DATA: at once if it takes them at once (RFC 2920), or in turn.
+
+    An answer that was not waited for is that of the command before, which was refused.
+    """
+    options = " SMTPUTF8" if needs_utf8 and smtp.has_extn("smtputf8") else ""
+    commands = (
+        f"MAIL FROM:{smtplib.quoteaddr(sender)}{options}",
+        f"RCPT TO:{smtplib.quoteaddr(recipient)}",
+        "DATA",
+    )
+    if options:
+        smtp.command_encoding = "utf-8"
+    if smtp.has_extn("pipelining"):
+        smtp.send("".join(f"{command}\r\n" for command in commands))
+        answers = [smtp.getreply() for _ in commands]
+        if answers[2][0] == 354 and not all(code in (250, 251) for code, _ in answers[:2]):
+            smtp.send(b".\r\n")  # of nobody's message: the server has refused it, and says so again
+            smtp.getreply()
+    else:
+        answers = []
+        for command in commands:
+            answers.append(smtp.docmd(command))
+            if answers[-1][0] not in (250, 251, 354):
+                answers += [answers[-1]] * (len(commands) - len(answers))
+                break
+    return answers[0], answers[1], answers[2]
 
 
 def _of_answer(code: int, answer: bytes, *, is_of_recipient: bool) -> Outcome:
@@ -246,6 +304,13 @@ def _is_alive(smtp: smtplib.SMTP) -> bool:
     finally:
         smtp.sock.settimeout(_ANSWER_SECONDS)
     return False
+
+
+@functools.cache
+def _own_name() -> str:
+    """Return what we call ourselves: looked up once, which may take seconds."""
+    name = socket.getfqdn()
+    return name if "." in name else "[127.0.0.1]"
 
 
 def _quit(connection: _Connection) -> None:

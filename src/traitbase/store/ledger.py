@@ -32,7 +32,8 @@ from traitbase.services.campaigns.ports import (
 from traitbase.services.ports import IdempotencyRow
 from traitbase.store.campaigns import CAMPAIGN_COLUMNS, CAMPAIGNS, campaign_row, check_name
 from traitbase.store.database import Database, within
-from traitbase.store.statements import Statements
+from traitbase.store.running import run
+from traitbase.store.statements import CHANGED, KEY, Statements
 from traitbase.store.tables import (
     campaigns,
     deliveries,
@@ -47,10 +48,6 @@ from traitbase.store.tables import (
 _RUN_COLUMNS = [runs.c[name] for name in RunRow._fields]
 _PAGE_COLUMNS = [delivery_pages.c[name] for name in PageRow._fields]
 _COLUMNS = [deliveries.c[name] for name in DeliveryRow._fields]
-_KEY = ("run_id", "distinct_id", "channel")
-_CHANGED = [
-    name for name in DeliveryRow._fields if name not in (*_KEY, "number", "destinations", "data", "is_marketing")
-]
 _SECOND_US = 1_000_000
 _HOUR_US = 3_600 * _SECOND_US
 _SPACE = list(Space._fields)
@@ -210,19 +207,17 @@ class SqlTurn:
         """Change deliveries that are still as they are believed to be. Returns for each whether it was."""
         done = []
         for change in changes:
-            row = change.row
-            values = {name: getattr(row, name) for name in _CHANGED}
-            statement = (
-                sa.update(deliveries)
-                .where(
-                    within(deliveries, space),
-                    *(deliveries.c[name] == getattr(row, name) for name in _KEY),
-                    deliveries.c.state.in_([state.value for state in change.before]),
-                    deliveries.c.attempts == change.attempts,
-                )
-                .values({**values, "state": row.state.value})
-            )
-            done.append(bool(self._connection.execute(statement).rowcount))
+            before = [state.value for state in change.before]
+            values = [
+                change.row.state.value,
+                *(getattr(change.row, name) for name in CHANGED[1:]),
+                *space,
+                *(getattr(change.row, name) for name in KEY),
+                before[0],
+                before[-1],
+                change.attempts,
+            ]
+            done.append(bool(run(self._connection, self._statements.change_delivery, tuple(values)).rowcount))
         return done
 
     def cancel_planned(self, space: Space, run_id: str, *, reason: str, at_us: int) -> None:
@@ -377,7 +372,7 @@ class LedgerQueries:
             query = query.where(deliveries.c.distinct_id.in_(which.distinct_ids))
         if which.states is not None:
             query = query.where(deliveries.c.state.in_([state.value for state in which.states]))
-        key = [deliveries.c[name] for name in _KEY]
+        key = [deliveries.c[name] for name in KEY]
         if after is not None:
             query = query.where(sa.tuple_(*key) > sa.tuple_(*(sa.literal(each) for each in after)))
         return self._deliveries(query.order_by(*key).limit(limit))
@@ -419,7 +414,7 @@ class LedgerQueries:
         }
         if not values:
             return
-        is_it = [deliveries.c[name] == getattr(row, name) for name in _KEY]
+        is_it = [deliveries.c[name] == getattr(row, name) for name in KEY]
         with self._database.writing() as connection:
             connection.execute(sa.update(deliveries).where(within(deliveries, space), *is_it).values(values))
 

@@ -58,12 +58,37 @@ _WRITTEN_WHOLE = (
 )
 
 
+KEY = ("run_id", "distinct_id", "channel")
+"""What tells the deliveries of a space from each other."""
+
+CHANGED = (
+    *("state", "reason", "detail", "via", "destination"),
+    *("due_at_us", "attempts", "first_at_us", "handed_at_us", "settled_at_us", "provider_id"),
+)
+"""What a worker changes of a delivery; what recipients do with it is noted beside that."""
+
+
+def _changed_delivery() -> sa.Update:
+    """Return the change of a delivery that is in one of two states, and at a number of attempts."""
+    return (
+        sa.update(deliveries)
+        .values({name: sa.bindparam(f"new_{name}", type_=deliveries.c[name].type) for name in CHANGED})
+        .where(
+            within_bound(deliveries),
+            *(deliveries.c[name] == sa.bindparam(name) for name in KEY),
+            sa.or_(deliveries.c.state == sa.bindparam("before"), deliveries.c.state == sa.bindparam("or_before")),
+            deliveries.c.attempts == sa.bindparam("at_attempts"),
+        )
+    )
+
+
 class Statements:
     """The statements that run for every group, compiled once for the database's dialect."""
 
     def __init__(self, database: Database) -> None:
         prepare = Preparing(database)
         self.feeding = database.feeding(prepare)
+        self.change_delivery = prepare.compile(_changed_delivery())
         self.inserting_deliveries = database.inserting(deliveries, (*Space._fields, *DeliveryRow._fields), prepare)
         is_named, pass_list = database.any_of(profiles.c.distinct_id)
         key_is_named, _ = database.any_of(idempotency_keys.c.idempotency_key)

@@ -15,6 +15,7 @@ from traitbase.domain.forms import raise_faults
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import JsonValue, decode_properties
 from traitbase.services.aliases import find_profile_behind
+from traitbase.services.campaigns.integrations import Integrations
 from traitbase.services.campaigns.links import Links, Named
 from traitbase.services.campaigns.ports import CampaignStore, EventRow, Message
 from traitbase.services.campaigns.rendering import Envelope, Subject, render
@@ -40,6 +41,7 @@ class Events:
     """What a person does with events."""
 
     store: CampaignStore
+    integrations: Integrations
     links: Links
     now_us: Callable[[], int]
 
@@ -105,6 +107,7 @@ class Events:
 
     def _read(self, space: Space, body: JsonValue) -> Event:
         event = parse_event(body)
+        self.integrations.list(space)  # a new space has a sandbox from now on
         raise_faults(faults_of_channels(self.store, space, event))
         settings = get_settings(self.store, space)
         topics = {

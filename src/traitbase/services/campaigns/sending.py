@@ -10,10 +10,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from queue import SimpleQueue
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -44,6 +45,7 @@ MESSAGES_AT_ONCE = 25
 
 _S = DeliveryState
 _SETTLED_EVERY_SECONDS = 0.25
+_WANTED_SECONDS = 0.05
 _TOLD_LATER = (_S.SENDING, _S.UNCONFIRMED)
 _decode_plan = msgspec.json.Decoder(RunPlan).decode
 
@@ -65,6 +67,27 @@ class _Ready(NamedTuple):
     rate: float | None
 
 
+_Done: TypeAlias = "SimpleQueue[tuple[_Ready, Outcome | BaseException]]"
+
+
+class Pace:
+    """In how many threads messages are handed over: in few where a provider answers at once, for each costs time."""
+
+    def __init__(self) -> None:
+        self._threads = MESSAGES_AT_ONCE
+
+    def parts_of(self, ready: Sequence[_Ready]) -> list[Sequence[_Ready]]:
+        """Return messages in parts, one for each thread."""
+        threads = min(self._threads, len(ready))
+        return [ready[start::threads] for start in range(threads)]
+
+    def note(self, messages: int, seconds: float) -> None:
+        """Take in how long some took together."""
+        threads = min(self._threads, messages)
+        latency = seconds * threads / messages
+        self._threads = min(max(round(messages * latency / _WANTED_SECONDS), 1), MESSAGES_AT_ONCE)
+
+
 @dataclass(slots=True)
 class SendingParts:
     """What sending needs."""
@@ -78,6 +101,7 @@ class SendingParts:
     may_begin: Callable[[], bool]
     may_hand_over: Callable[[], bool]
     chance: Callable[[], float] = field(default=random.random)
+    pace: Pace = field(default_factory=Pace)
 
 
 class PageWork:
@@ -124,11 +148,13 @@ class PageWork:
 
     def _ready(self, decisions: Sequence[Decision]) -> tuple[list[_Ready], list[Decision]]:
         """Return what can be handed over, and what fails because there is nothing to carry it any more."""
+        ids = {each.integration_id for each in decisions if each.integration_id is not None}
+        outlets = {each: self._parts.outlets.find(self._space, each) for each in ids}
         ready, failed = [], []
         for decision in decisions:
             if decision.message is None or decision.integration_id is None:
                 continue
-            outlet = self._parts.outlets.find(self._space, decision.integration_id)
+            outlet = outlets[decision.integration_id]
             if isinstance(outlet, str):
                 now_us = self._parts.now_us()
                 failed.append(over(decision.row, _S.FAILED, "integration_missing", now_us, outlet))
@@ -214,18 +240,20 @@ class PageWork:
         """Hand messages over, and write down what became of each as soon as it is known. False: leave the page."""
         if not self._parts.may_hand_over():
             return False  # the lease is over: what was marked is found by whoever takes the page
-        pending: dict[Future[Outcome], _Ready] = {
-            self._parts.pool.submit(_send, each.sender, each.message): each for each in ready
-        }
-        goes_on = True
-        while pending:
-            done, _ = wait(pending, timeout=_SETTLED_EVERY_SECONDS)
-            if not done:
-                done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                goes_on = self._note(pending.pop(future), future.result()) and goes_on
-            if pending:
+        done: _Done = SimpleQueue()
+        began = time.monotonic()
+        for part in self._parts.pace.parts_of(ready):
+            self._parts.pool.submit(_send_each, part, done)
+        goes_on, settled_at = True, began
+        for left in range(len(ready), 0, -1):
+            each, outcome = done.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            goes_on = self._note(each, outcome) and goes_on
+            if left > 1 and time.monotonic() - settled_at > _SETTLED_EVERY_SECONDS:
                 self._settle_alone()
+                settled_at = time.monotonic()
+        self._parts.pace.note(len(ready), time.monotonic() - began)
         return goes_on
 
     def _note(self, ready: _Ready, outcome: Outcome) -> bool:
@@ -315,12 +343,17 @@ def lost(row: DeliveryRow, event: Event) -> DeliveryState:
     return after_crash(is_sent_again=event.after_crash is AfterCrash.RESEND)
 
 
-def _send(sender: Sender, message: Message) -> Outcome:
-    """Hand a message over. A sender that fails in a way that it does not know may have handed it over."""
-    try:
-        return sender.send(message)
-    except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
-        return Outcome(OutcomeKind.UNKNOWN, f"{type(error).__name__} while it was sent")
+def _send_each(ready: Sequence[_Ready], done: _Done) -> None:
+    """Hand messages over. A sender that fails in a way that it does not know may have handed its message over."""
+    for each in ready:
+        outcome: Outcome | BaseException
+        try:
+            outcome = each.sender.send(each.message)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
+            outcome = Outcome(OutcomeKind.UNKNOWN, f"{type(error).__name__} while it was sent")
+        except BaseException as error:  # noqa: BLE001  # whoever waits for this must not wait for ever
+            outcome = error
+        done.put((each, outcome))
 
 
 def plan_of(run: RunRow) -> RunPlan:
