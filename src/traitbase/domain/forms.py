@@ -101,7 +101,7 @@ class Form:
         found = self.value(name)
         if found is None:
             return None
-        if type(found) in (int, Decimal) and above < found <= most:  # type: ignore[operator]  # one of the two
+        if type(found) in (int, float, Decimal) and above < found <= most:  # type: ignore[operator]  # one of the two
             return float(found)  # type: ignore[arg-type]  # as above
         self.refuse(name, f"expected a number above {above:,g}, at most {most:,g}")
         return None

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from traitbase.domain.deliveries import OPEN, DeliveryState
 from traitbase.domain.effects import digests_in
 from traitbase.domain.spaces import Environment
+from traitbase.services.campaigns.ports import WITHOUT_ID
 from traitbase.services.ports import ErasedPerson, Erasure
 from traitbase.store.database import Database, within
 from traitbase.store.feeding import Feeding
 from traitbase.store.tables import (
+    audience_rows,
     changes,
     cohort_members,
+    deliveries,
     erasures,
     ignored_values,
     kept_aside,
     profiles,
+    sandbox_messages,
     suppressions,
     unlinked_changes,
 )
+
+_OPEN = [state.value for state in OPEN]
 
 
 def erase(database: Database, feeding: Feeding, connection: sa.Connection, erasure: Erasure) -> None:
@@ -37,6 +46,7 @@ def erase(database: Database, feeding: Feeding, connection: sa.Connection, erasu
         "cohort_members": _delete(database, connection, cohort_members, erasure),
         "suppressions": _erase_suppressions(database, connection, erasure, past),
     }
+    counts.update(_erase_messages(database, connection, erasure))
     row = {
         "workspace_id": erasure.space.workspace_id,
         "environment": erasure.space.environment,
@@ -48,6 +58,43 @@ def erase(database: Database, feeding: Feeding, connection: sa.Connection, erasu
     connection.execute(sa.insert(erasures).values(row))
     feeding.scrub(connection, erasure.space, erasure.distinct_ids)
     database.note_erasure(connection)
+
+
+def _erase_messages(database: Database, connection: sa.Connection, erasure: Erasure) -> dict[str, int]:
+    """Leave of what they were sent only that somebody was: a run's report still adds up to its audience.
+
+    What was planned for them is not sent. Returns how much it was, of what there was any.
+    """
+    is_named, pass_list = database.any_of(deliveries.c.distinct_id)
+    ids = {"values": pass_list(erasure.distinct_ids)}
+    mine = sa.and_(within(deliveries, erasure.space), is_named)
+    rows = [dict(row) for row in connection.execute(sa.select(deliveries).where(mine), ids).mappings()]
+    connection.execute(sa.delete(deliveries).where(mine), ids)
+    if rows:
+        connection.execute(sa.insert(deliveries), [_nameless(row, erasure.erased_at_us) for row in rows])
+    counts = {
+        "deliveries": len(rows),
+        "audience_rows": _delete(database, connection, audience_rows, erasure),
+        "sandbox_messages": _delete(database, connection, sandbox_messages, erasure),
+    }
+    return {name: number for name, number in counts.items() if number}
+
+
+def _nameless(row: dict[str, Any], at_us: int) -> dict[str, Any]:
+    state, reason = row["state"], row["reason"]
+    if state in _OPEN:
+        was_handed = state == DeliveryState.SENDING.value or row["handed_at_us"] is not None
+        state = (DeliveryState.UNCONFIRMED if was_handed else DeliveryState.SKIPPED).value
+        reason = "erased"
+    nothing = dict.fromkeys(("detail", "destination", "destinations", "data", "provider_id"))
+    return {
+        **row,
+        **nothing,
+        "distinct_id": f"{WITHOUT_ID}erased:{secrets.token_hex(12)}",
+        "state": state,
+        "reason": reason,
+        "settled_at_us": row["settled_at_us"] or at_us,
+    }
 
 
 def _erase_changes(database: Database, connection: sa.Connection, erasure: Erasure) -> tuple[int, set[tuple[str, str]]]:

@@ -286,7 +286,8 @@ class SqlTurn:
             .where(within(deliveries, space), is_one, counted)
             .group_by(deliveries.c.distinct_id)
         )
-        return dict(self._connection.execute(query, {"values": pass_list(distinct_ids)}).tuples())
+        found = self._connection.execute(query, {"values": pass_list(distinct_ids)})
+        return {row[0]: row[1] for row in found}
 
     def use_key(self, row: IdempotencyRow, *, expired_before_us: int) -> IdempotencyRow | None:
         """Store an idempotency key; or return the row that is there and not expired."""
