@@ -150,7 +150,7 @@ class World:
             distinct_id,
             _profile_id(distinct_id),
             revision,
-            encode_properties(properties),
+            encode_properties(properties).decode(),
             self.now,
             self.now,
             encode_attributes(attributes),

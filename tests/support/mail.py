@@ -26,7 +26,14 @@ class Mailbox:
         self.keeps_messages = True
         self.seconds = 0.0
         self.drops_after: Callable[[str], bool] = lambda _recipient: False
+        self.pipelining = False
         self.lock = threading.Lock()
+
+    async def handle_EHLO(  # noqa: N802
+        self, _server: SMTP, session: Any, _envelope: Any, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], *(["250-PIPELINING"] if self.pipelining else []), responses[-1]]
 
     async def handle_RCPT(self, _server: SMTP, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802
         refused = self.answer(address)

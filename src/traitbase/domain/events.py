@@ -111,11 +111,12 @@ def decode_event(document: str) -> Event:
 @functools.lru_cache(maxsize=256)
 def parsed_template(template: ChannelTemplate, path: str) -> ParsedTemplate:
     """Return the templates of a channel. Raises InvalidInput that names the line at fault."""
+    sources = {"subject": template.subject, "html": template.html, "text": template.text}
+    return ParsedTemplate(*(_parsed(source, f"{path}.{part}", part) for part, source in sources.items()))
 
-    def read(source: str | None, part: str) -> Template | None:
-        return None if source is None else parse_template(source, path=f"{path}.{part}", html=part == "html")
 
-    return ParsedTemplate(read(template.subject, "subject"), read(template.html, "html"), read(template.text, "text"))
+def _parsed(source: str | None, path: str, part: str) -> Template | None:
+    return None if source is None else parse_template(source, path=path, html=part == "html")
 
 
 def parse_event(body: JsonValue) -> Event:
@@ -162,10 +163,11 @@ def _read_template(form: Form, channel: Channel) -> ChannelTemplate:
         form.refuse("html", "only an email has html; expected a text")
     elif template.text is None:
         form.refuse("text", "expected the text of the message")
-    try:
-        parsed_template(template, form.path)
-    except InvalidInput as error:
-        form.faults.extend(error.faults)
+    for part, source in (("subject", template.subject), ("html", template.html), ("text", template.text)):
+        try:
+            _parsed(source, form.at(part), part)
+        except InvalidInput as error:
+            form.faults.extend(error.faults)
     form.close()
     return template
 

@@ -59,8 +59,9 @@ class AppriseSender:
         """Nothing is open."""
 
     def _send(self, message: Message, destination: str) -> Outcome:
-        service = apprise.Apprise()
-        if not service.add(self._url.replace(PLACEHOLDER, quote(destination, safe="+"))):
+        # The service itself: through the collection of them it would speak in a thread of its own, and not be heard.
+        service = apprise.Apprise.instantiate(self._url.replace(PLACEHOLDER, quote(destination, safe="+")))
+        if service is None:
             return Outcome(OutcomeKind.MISCONFIGURED, "the URL is none that Apprise can read")
         _heard.lines = []
         try:

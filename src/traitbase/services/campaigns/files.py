@@ -177,7 +177,6 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
 
     connection = duckdb.connect(":memory:", config={"memory_limit": "256MB", "threads": 1})
     try:
-        connection.execute("SET enable_external_access = true")
         cursor = connection.execute("SELECT * FROM read_parquet(?)", [str(path)])
         names = [column[0] for column in cursor.description or ()]
         _check_names(names)
