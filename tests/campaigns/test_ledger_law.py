@@ -9,18 +9,19 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from support.campaigning import ACCEPTED, SPACE, Crash, World
 from support.data import ON_POSTGRES, open_store
 from traitbase.domain.campaigns import CampaignState
 from traitbase.domain.deliveries import OPEN, UNSENT, DeliveryState
 from traitbase.domain.errors import Conflict
-from traitbase.services.campaigns import sending
+from traitbase.services.campaigns import preparing, sending
 from traitbase.services.campaigns.ports import AudienceRow, CampaignStore, Message, Outcome, OutcomeKind
 
 PEOPLE = 60
@@ -59,6 +60,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize(policy=st.sampled_from(["hold", "resend"]), strategy=st.sampled_from(["all", "first_available"]))
     def begin(self, policy: str, strategy: str) -> None:
+        # Small steps, so that there is much to interrupt.
+        self.usual = preparing.PAGE_DELIVERIES, sending.MESSAGES_AT_ONCE
+        preparing.PAGE_DELIVERIES, sending.MESSAGES_AT_ONCE = 20, 5
         self.folder = tempfile.TemporaryDirectory()
         self.world = World(open_store(Path(self.folder.name) / "data"), Path(self.folder.name))
         self.policy = policy
@@ -73,11 +77,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.campaign_id = self.world.campaign("", event_id=event_id, audience={"file_id": "fi_1"})
         self.behaviours: list[OutcomeKind] = []
         self.handed: Counter[str] = Counter()
-        self.unknown: set[str] = set()
         self.crash_at: int | None = None
+        self.meddling: tuple[int, Callable[[], None]] | None = None
         self.world.provider.answer = self._answer
         self.workers = [self._worker(), self._worker()]
-        self.launched = False
+        self.world.launch(self.campaign_id)
 
     def _worker(self):
         store = Fragile(self.world.store)
@@ -90,42 +94,41 @@ class LedgerMachine(RuleBasedStateMachine):
         if kind in (OutcomeKind.SENT, OutcomeKind.UNKNOWN):
             with self.world.provider.lock:
                 self.handed[destination] += 1
-        if kind is OutcomeKind.UNKNOWN:
-            self.unknown.add(destination)
+        self._meddle_if_it_is_time()
         if self.crash_at is not None:
             self.crash_at -= 1
             if self.crash_at <= 0:
                 raise Crash
         return ACCEPTED if kind is OutcomeKind.SENT else Outcome(kind, "as told")
 
+    def _meddle_if_it_is_time(self) -> None:
+        do = None
+        with self.world.provider.lock:
+            if self.meddling is not None:
+                left, what = self.meddling
+                self.meddling = None if left <= 1 else (left - 1, what)
+                do = what if left <= 1 else None
+        if do is not None:
+            do()
+
     # --- what people do ---
 
-    @precondition(lambda self: not self.launched)
-    @rule()
-    def launch(self) -> None:
-        self.world.launch(self.campaign_id)
-        self.launched = True
-
-    @precondition(lambda self: self.launched)
     @rule()
     def pause(self) -> None:
         with contextlib.suppress(Conflict):
             self.world.steering.pause(SPACE, self.campaign_id)
 
-    @precondition(lambda self: self.launched)
     @rule()
     def resume(self) -> None:
         with contextlib.suppress(Conflict):
             self.world.steering.resume(SPACE, self.campaign_id)
 
-    @precondition(lambda self: self.launched)
-    @rule(sure=st.integers(0, 9))
+    @rule(sure=st.integers(0, 3))
     def cancel(self, sure: int) -> None:
         if sure == 0:
             with contextlib.suppress(Conflict):
                 self.world.steering.cancel(SPACE, self.campaign_id)
 
-    @precondition(lambda self: self.launched)
     @rule()
     def restore_a_copy(self) -> None:
         self.world.steering.begin_epoch("this is a copy")
@@ -147,7 +150,7 @@ class LedgerMachine(RuleBasedStateMachine):
         store.crashes_in, store.after = turns, after
         self._work_until_crash(which, worker)
 
-    @rule(which=st.integers(0, 1), messages=st.integers(1, 40))
+    @rule(which=st.integers(0, 1), messages=st.integers(1, 12))
     def end_while_handing_over(self, which: int, messages: int) -> None:
         self.crash_at = messages
         self._work_until_crash(which, self.workers[which][0])
@@ -160,6 +163,49 @@ class LedgerMachine(RuleBasedStateMachine):
             worker._pool.shutdown()  # what was under way beside it is done, or never was
             self.workers[which] = self._worker()
         self.workers[which][1].crashes_in = None
+
+    @rule(
+        which=st.integers(0, 1),
+        messages=st.integers(1, 12),
+        what=st.sampled_from(["pause", "cancel", "begin_epoch"]),
+    )
+    def be_stopped_while_handing_over(self, which: int, messages: int, what: str) -> None:
+        stopped: list[int] = []
+
+        def stop() -> None:
+            with contextlib.suppress(Conflict):
+                if what == "begin_epoch":
+                    self.world.steering.begin_epoch("this is a copy")
+                else:
+                    getattr(self.world.steering, what)(SPACE, self.campaign_id)
+                stopped.append(sum(self.handed.values()))
+
+        self.meddling = (messages, stop)
+        self.work(which, 1)
+        self.meddling = None
+        if stopped:
+            after = sum(self.handed.values()) - stopped[0]
+            assert after < sending.MESSAGES_AT_ONCE, "only what was being handed over went on"
+
+    @rule(which=st.integers(0, 1), messages=st.integers(1, 12), pages=st.integers(1, 3))
+    def be_taken_for_dead_while_handing_over(self, which: int, messages: int, pages: int) -> None:
+        """Its lease ends, another takes over and sends, and it has noticed nothing of that."""
+        worker, other = self.workers[which][0], self.workers[1 - which][0]
+
+        def take_over() -> None:
+            self.world.wait(LEASE_SECONDS + 1)
+            other.keep_lease()
+            other.do_chores()
+            for _ in range(pages):
+                other.send_one()
+
+        worker.keep_lease()
+        worker.do_chores()
+        worker.prepare_one()
+        worker._leased_until = float("inf")
+        self.meddling = (messages, take_over)
+        worker.send_one()
+        self.meddling = None
 
     @rule(which=st.integers(0, 1))
     def end_well(self, which: int) -> None:
@@ -199,13 +245,13 @@ class LedgerMachine(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         try:
-            if self.launched:
-                self._finish()
+            self._finish()
         finally:
             for worker, _ in self.workers:
                 worker._pool.shutdown()
             self.world.close()
             self.folder.cleanup()
+            preparing.PAGE_DELIVERIES, sending.MESSAGES_AT_ONCE = self.usual
 
     def _finish(self) -> None:
         """In the end, when somebody lets it go on and nothing is in the way, everybody is accounted for."""
@@ -240,7 +286,7 @@ class _Ended:
 
 
 LedgerMachine.TestCase.settings = settings(
-    max_examples=15 if ON_POSTGRES else 100,
+    max_examples=10 if ON_POSTGRES else 60,
     stateful_step_count=25,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate, Phase.reuse),

@@ -503,3 +503,13 @@ def test_a_cancelled_campaign_says_of_everybody_what_became_of_them(world: World
     states = world.states(campaign_id)
     assert sum(states.values()) == 50
     assert states == {"sent": len(world.provider.taken), "cancelled/cancelled": 50 - len(world.provider.taken)}
+
+
+def test_what_may_have_been_sent_is_not_said_to_be_cancelled(world: World) -> None:
+    campaign_id = world.campaign(world.static_cohort(world.people(3)), event_id=world.event(after_crash="resend"))
+    world.provider.answer = lambda _message: Outcome(OutcomeKind.UNKNOWN, "no answer")
+    world.launch(campaign_id)
+    world.run_out(world.worker())
+    assert world.states(campaign_id) == {"planned/unknown": 3}
+    world.steering.cancel(SPACE, campaign_id)
+    assert world.states(campaign_id) == {"unconfirmed/no_answer": 3}
