@@ -68,7 +68,7 @@ REFUSED = [
         "WITH RECURSIVE w AS (SELECT item FROM changes UNION ALL SELECT item - 1 FROM w) SELECT * FROM w",
         "recursive",
     ),
-    ("SELECT 1 FROM deliveries", "deliveries has no place"),
+    ("SELECT 1 FROM postcards", "postcards has no place"),
     ("SELECT FROM WHERE", "not understood"),
 ]
 
