@@ -142,7 +142,8 @@ class PageWork:
             others, failed = [], []
             if not marked and ready:
                 return False  # its rate, or what carries it, says when to come again
-            goes_on = self._hand_over(marked) and goes_on
+            if marked:
+                goes_on = self._hand_over(marked) and goes_on
             ready = ready[len(marked) :]
         return goes_on
 
