@@ -94,9 +94,14 @@ def _serve(app: TraitbaseApp, settings: Settings, listener: socket.socket, role:
     )
     _calm_the_interpreter()
     server = uvicorn.Server(config)
-    # The server drains when it is told to stop, and then raises the signal again for whoever handled it before: us.
+
+    def note(*_: object) -> None:
+        server.should_exit = True
+
+    # The server drains when it is told to stop. Until its loop runs, it is only noted: an exception of a handler was
+    # lost in the loop's beginnings, and the server ran on as if nobody had said anything.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, note)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.serve(sockets=[listener]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
@@ -48,8 +49,9 @@ def serve(
     inherited: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the server until it is stopped; it then answers what it has accepted and ends."""
-    for number in (signal.SIGTERM, signal.SIGINT):  # until there is something to drain, being told to stop is the end
-        signal.signal(number, lambda *_: sys.exit(0))
+    # Until there is something to drain, being told to stop is the end; at once, since an exception could be lost.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
     settings = load_settings(data=data, host=host, port=port, workers=workers, role=role)
     log = LogWriter(sys.stderr.fileno())
     _set_up_logging(settings, log)
