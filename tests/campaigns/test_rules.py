@@ -9,9 +9,12 @@ import pytest
 from support.campaigning import ACCEPTED, SPACE, START_US, World
 from traitbase.domain.attributes import Attributes, Choice, Preference
 from traitbase.domain.campaigns import CampaignState
+from traitbase.domain.deliveries import DeliveryState
 from traitbase.domain.destinations import Channel
-from traitbase.domain.errors import Conflict, InvalidInput
+from traitbase.domain.errors import Conflict, InvalidInput, Refused
 from traitbase.domain.suppressions import SuppressionBody
+from traitbase.services.campaigns import sending
+from traitbase.services.campaigns.feedback import Feedback
 from traitbase.services.campaigns.ports import Message, Outcome, OutcomeKind
 from traitbase.services.ports import ErasedPerson, Erasure, WriteSet
 from traitbase.services.suppressions import suppress
@@ -513,3 +516,70 @@ def test_what_may_have_been_sent_is_not_said_to_be_cancelled(world: World) -> No
     assert world.states(campaign_id) == {"planned/unknown": 3}
     world.steering.cancel(SPACE, campaign_id)
     assert world.states(campaign_id) == {"unconfirmed/no_answer": 3}
+
+
+def test_what_nothing_carries_any_more_fails_and_does_not_go_round_for_ever(world: World) -> None:
+    world.integration_id = world.integrate({"name": "for a while", "kind": "sandbox", "settings": {}})
+    campaign_id = world.campaign(world.static_cohort(world.people(30)))
+    worker = prepared(world, campaign_id)
+    world.store.delete_integration(SPACE, world.integration_id)
+    world.run_out(worker)
+    assert world.states(campaign_id) == {"failed/integration_missing": 30}
+    assert world.found(campaign_id).state is CampaignState.FINISHED
+
+
+def test_what_is_known_is_written_down_after_a_moment_in_which_nothing_can_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_SETTLED_AGAIN_SECONDS", (0.0, 0.0))
+    campaign_id = world.campaign(world.static_cohort(world.people(10)))
+    worker = prepared(world, campaign_id)
+    turns, usual = [0], world.store.turn
+
+    def turn():
+        turns[0] += 1
+        if turns[0] == 3:  # the claim, the mark, and then what became of it
+            raise Refused("the disk is full", code="store_unavailable")
+        return usual()
+
+    monkeypatch.setattr(world.store, "turn", turn)
+    with pytest.raises(Refused):
+        worker.send_one()
+    monkeypatch.setattr(world.store, "turn", usual)
+    assert world.states(campaign_id) == {"sent": 10}
+    world.run_out(worker, seconds=5)  # its page is an orphan, and is found
+    assert world.found(campaign_id).state is CampaignState.FINISHED
+    assert set(world.provider.times().values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("state", "states", "times"),
+    [
+        (DeliveryState.SENT, {"sent": 2, "sent/resolved": 1}, 1),
+        (DeliveryState.FAILED, {"sent": 2, "failed/resolved": 1}, 1),
+        (DeliveryState.PLANNED, {"sent": 3}, 2),
+    ],
+)
+def test_a_person_decides_about_what_nobody_knows(
+    world: World, state: DeliveryState, states: dict[str, int], times: int
+) -> None:
+    campaign_id = world.campaign(world.static_cohort(world.people(3)))
+    odd = "p-00001@x.test"
+    world.provider.answer = lambda message: (
+        Outcome(OutcomeKind.UNKNOWN, "no answer")
+        if message.destinations[0] == odd and not world.provider.times()[odd]
+        else ACCEPTED
+    )
+    world.launch(campaign_id)
+    worker = world.worker()
+    world.run_out(worker)
+    assert world.states(campaign_id) == {"sent": 2, "unconfirmed/no_answer": 1}
+    (row,) = [each for each in world.deliveries(campaign_id) if each.state is DeliveryState.UNCONFIRMED]
+    feedback = Feedback(world.store, lambda: world.now, lambda: "0" * 24)
+    feedback.resolve(SPACE, row.delivery_id, state)
+    with pytest.raises(InvalidInput, match="only one that is unconfirmed"):
+        feedback.resolve(SPACE, row.delivery_id, state)
+    world.run_out(worker)
+    assert world.states(campaign_id) == states
+    assert world.provider.times()[odd] == times
+    assert all(run.state.value == "finished" for run in world.store.list_runs(SPACE, campaign_id, limit=5))

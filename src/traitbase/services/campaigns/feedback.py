@@ -106,6 +106,8 @@ class Feedback:
         now_us = self.now_us()
         settled_at_us = None if state is DeliveryState.PLANNED else now_us
         after = row._replace(state=state, reason="resolved", settled_at_us=settled_at_us, due_at_us=now_us)
+        if state is DeliveryState.PLANNED:
+            after = after._replace(handed_at_us=None)  # it was not sent, as the person says
         with self.store.turn() as turn:
             run = turn.run(space, row.run_id)
             change = DeliveryChange(after, (DeliveryState.UNCONFIRMED,), row.attempts)

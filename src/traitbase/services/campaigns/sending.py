@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import SimpleQueue
@@ -20,6 +21,7 @@ import msgspec
 
 from traitbase.domain.campaigns import RunKind, RunState
 from traitbase.domain.deliveries import DeliveryState, after_crash, retry_at
+from traitbase.domain.errors import Refused
 from traitbase.domain.events import AfterCrash, Event
 from traitbase.domain.spaces import zone_of
 from traitbase.services.campaigns.deciding import Deciding, Decision, RunAtHand, over
@@ -46,6 +48,7 @@ MESSAGES_AT_ONCE = 25
 _S = DeliveryState
 _SETTLED_EVERY_SECONDS = 0.25
 _WANTED_SECONDS = 0.05
+_SETTLED_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 _TOLD_LATER = (_S.SENDING, _S.UNCONFIRMED)
 _decode_plan = msgspec.json.Decoder(RunPlan).decode
 
@@ -115,14 +118,19 @@ class PageWork:
         self._run = RunAtHand(self._space, run, _decode_plan(run.plan), zone_of(workspace))
         self._event = self._run.plan.event
         self._settled: list[DeliveryChange] = []
+        self._being_written = 0
         self._come_again_us: int | None = None
 
     def do(self) -> None:
         """Do what is to be done on the page now, and give it back. Raises Refused if the storage cannot be used."""
-        for rows in self._steps():
-            if not self._parts.may_begin() or not self._send(rows):
-                break
-        self._release()
+        try:
+            for rows in self._steps():
+                if not self._parts.may_begin() or not self._send(rows):
+                    break
+            self._release()
+        except Refused:
+            self._settle_at_last()
+            raise
 
     def _steps(self) -> Iterator[Sequence[DeliveryRow]]:
         rows = self._parts.store.read_page(self._space, self._page, due_by_us=self._parts.now_us())
@@ -132,14 +140,14 @@ class PageWork:
     def _send(self, rows: Sequence[DeliveryRow]) -> bool:
         """Send some deliveries; False: leave the page."""
         decisions = self._parts.deciding.decide(self._run, rows)
-        others = [each for each in decisions if each.message is None]
         ready, failed = self._ready(decisions)
+        others = [*(each for each in decisions if each.message is None), *failed]
         goes_on = True
         while ready or others:
-            marked = self._mark(ready, [*others, *failed])
+            marked = self._mark(ready, others)
             if marked is None:
                 return False
-            others, failed = [], []
+            others = []
             if not marked and ready:
                 return False  # its rate, or what carries it, says when to come again
             if marked:
@@ -169,7 +177,7 @@ class PageWork:
         wait_seconds = max(
             (self._parts.health.seconds_to_wait(self._space, each) for each in _integrations(ready)), default=0.0
         )
-        with self._parts.store.turn() as turn:
+        with self._turn() as turn:
             run = turn.run(self._space, self._run.row.run_id, to_change=False)
             holds = turn.holds_page(self._space, self._page)
             self._settle(turn)
@@ -279,17 +287,33 @@ class PageWork:
         )
         return DeliveryChange(after, _TOLD_LATER, row.attempts)
 
+    @contextmanager
+    def _turn(self) -> Iterator[Turn]:
+        """Open a transaction. What became of messages is kept in mind until what says so is durable."""
+        self._being_written = 0
+        with self._parts.store.turn() as turn:
+            yield turn
+        del self._settled[: self._being_written]
+
     def _settle(self, turn: Turn) -> None:
-        settled_now, self._settled = self._settled, []
-        turn.change_deliveries(self._space, settled_now)
+        turn.change_deliveries(self._space, self._settled)
+        self._being_written = len(self._settled)
 
     def _settle_alone(self) -> None:
         if self._settled:
-            with self._parts.store.turn() as turn:
+            with self._turn() as turn:
                 self._settle(turn)
 
+    def _settle_at_last(self) -> None:
+        """Write down what is known, now that the storage refused it: else it would have to be called unconfirmed."""
+        for seconds in _SETTLED_AGAIN_SECONDS:
+            time.sleep(seconds)
+            with suppress(Refused):
+                self._settle_alone()
+                return
+
     def _release(self) -> None:
-        with self._parts.store.turn() as turn:
+        with self._turn() as turn:
             campaign = campaign_of(turn, self._space, self._run.row)
             run = turn.run(self._space, self._run.row.run_id)
             holds = turn.holds_page(self._space, self._page)
