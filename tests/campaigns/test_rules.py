@@ -16,6 +16,7 @@ from traitbase.domain.suppressions import SuppressionBody
 from traitbase.services.campaigns import sending
 from traitbase.services.campaigns.feedback import Feedback
 from traitbase.services.campaigns.ports import Message, Outcome, OutcomeKind
+from traitbase.services.campaigns.sealing import Vault, new_key
 from traitbase.services.ports import ErasedPerson, Erasure, WriteSet
 from traitbase.services.suppressions import suppress
 
@@ -583,3 +584,20 @@ def test_a_person_decides_about_what_nobody_knows(
     assert world.states(campaign_id) == states
     assert world.provider.times()[odd] == times
     assert all(run.state.value == "finished" for run in world.store.list_runs(SPACE, campaign_id, limit=5))
+
+
+def test_secrets_that_were_sealed_with_another_key_pause_the_run_and_fail_nobody(world: World) -> None:
+    body = {"name": "sealed", "kind": "sandbox", "settings": {}, "secrets": {"signing_secret": "whsec"}}
+    world.integration_id = world.integrate(body)
+    campaign_id = world.campaign(world.static_cohort(world.people(30)))
+    world.launch(campaign_id)
+    usual, world.vault = world.vault, Vault([new_key()])
+    world.run_out(world.worker(), seconds=20)
+    row = world.found(campaign_id)
+    assert row.state is CampaignState.PAUSED
+    assert "encrypted with another key" in (row.held or "")
+    assert {each.state.value for each in world.deliveries(campaign_id)} == {"planned"}
+    world.vault = usual
+    world.steering.resume(SPACE, campaign_id)
+    world.run_out(world.worker(), seconds=60)
+    assert world.states(campaign_id) == {"sent": 30}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from traitbase.domain.errors import TraitbaseError
 from traitbase.domain.integrations import decode_integration
 from traitbase.domain.spaces import Space
-from traitbase.services.campaigns.ports import CampaignStore, OpenSender, Sender
+from traitbase.services.campaigns.ports import CampaignStore, Message, OpenSender, Outcome, OutcomeKind, Sender
 from traitbase.services.campaigns.sealing import Vault
 
 
@@ -19,6 +19,19 @@ class Outlet:
     sender: Sender
     rate: float | None
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Unusable:
+    """Stands for a sender that could not be opened."""
+
+    why: str
+
+    def send(self, _message: Message) -> Outcome:
+        return Outcome(OutcomeKind.MISCONFIGURED, self.why)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class Outlets:
@@ -43,7 +56,8 @@ class Outlets:
         try:
             sender = self._open_sender(space, row, self._vault.open(row.secrets))
         except TraitbaseError as error:
-            return error.message
+            # Such as secrets that were sealed with another key: nobody's message can go before somebody mends that.
+            return Outlet(_Unusable(error.message), None, 0)
         outlet = Outlet(sender, decode_integration(row.document).rate, row.revision)
         with self._lock:
             before = self._open.get((space, integration_id))
