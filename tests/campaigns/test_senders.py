@@ -17,8 +17,9 @@ from traitbase.domain.errors import InvalidInput
 from traitbase.domain.integrations import Security, Smtp, parse_integration
 from traitbase.senders.smtp import SmtpSender, build_email
 from traitbase.senders.through_apprise import AppriseSender
-from traitbase.senders.webhook import WebhookSender, networks_of, signature_of
+from traitbase.senders.webhook import WebhookSender, networks_of
 from traitbase.services.campaigns.ports import Message, OutcomeKind
+from traitbase.services.campaigns.sealing import signature_of
 
 LOOPBACK = networks_of("127.0.0.0/8, ::1/128")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -94,9 +94,7 @@ def pause(
     as_json: AsJson = False,
 ) -> None:
     """Stop handing over messages; what is under way is written down."""
-    with _opened(data, workspace, environment) as (store, space, steering):
-        row = steering.pause(space, _find(store.list_campaigns(space), campaign).campaign_id)
-    _tell(row, as_json=as_json)
+    _steer(Steering.pause, campaign, workspace, environment, data, as_json=as_json)
 
 
 @app.command("resume")
@@ -108,9 +106,7 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Go on with a campaign that is paused, or start one that is held."""
-    with _opened(data, workspace, environment) as (store, space, steering):
-        row = steering.resume(space, _find(store.list_campaigns(space), campaign).campaign_id)
-    _tell(row, as_json=as_json)
+    _steer(Steering.resume, campaign, workspace, environment, data, as_json=as_json)
 
 
 @app.command("cancel")
@@ -122,9 +118,7 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """End a campaign: what was not handed over is cancelled."""
-    with _opened(data, workspace, environment) as (store, space, steering):
-        row = steering.cancel(space, _find(store.list_campaigns(space), campaign).campaign_id)
-    _tell(row, as_json=as_json)
+    _steer(Steering.cancel, campaign, workspace, environment, data, as_json=as_json)
 
 
 @app.command("report")
@@ -205,6 +199,20 @@ def _channel_line(report: ChannelReport) -> str:
         if number:
             parts.append(f"{number:,} {what}")
     return ", ".join(parts)
+
+
+def _steer(
+    do: Callable[[Steering, Space, str], CampaignRow],
+    campaign: str,
+    workspace: str,
+    environment: Environment,
+    data: Data,
+    *,
+    as_json: bool,
+) -> None:
+    with _opened(data, workspace, environment) as (store, space, steering):
+        row = do(steering, space, _find(store.list_campaigns(space), campaign).campaign_id)
+    _tell(row, as_json=as_json)
 
 
 @contextmanager

@@ -6,8 +6,6 @@ connection goes to one that was checked. Redirects are not followed, and of an a
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import http.client
 import ipaddress
 import queue
@@ -22,6 +20,7 @@ import msgspec
 import traitbase
 from traitbase.domain.errors import InvalidInput
 from traitbase.services.campaigns.ports import Message, Outcome, OutcomeKind
+from traitbase.services.campaigns.sealing import signature_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -45,11 +44,6 @@ def networks_of(text: str) -> tuple[Network, ...]:
         raise InvalidInput(
             f"expected networks such as 10.1.0.0/16, with commas: {error}", code="bad_settings"
         ) from error
-
-
-def signature_of(secret: str, timestamp: str, body: bytes) -> str:
-    """Return the signature of a body at a time (seconds since 1970): HMAC-SHA256 over `timestamp.body`, hexadecimal."""
-    return hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
 class _Refused(Exception):

@@ -15,6 +15,7 @@ from traitbase.domain.errors import Conflict, Fault, InvalidInput
 from traitbase.domain.events import FIRST, Event, decode_event
 from traitbase.domain.forms import raise_faults
 from traitbase.domain.spaces import Space
+from traitbase.services.aliases import find_profiles_behind
 from traitbase.services.campaigns.audiences import member_key
 from traitbase.services.campaigns.ports import CampaignStore, RunPlan
 from traitbase.services.campaigns.steering import add_direct_run, faults_of_channels, run_of_call
@@ -95,16 +96,8 @@ class Calls:
 
     def _attributes(self, space: Space, recipients: Sequence[Recipient]) -> Mapping[str, Attributes]:
         ids = sorted({each.distinct_id for each in recipients if each.distinct_id is not None})
-        found = {row.distinct_id: row for row in self.store.find_profiles(space, ids)} if ids else {}
-        behind = sorted({row.alias_of for row in found.values() if row.alias_of is not None} - found.keys())
-        if behind:
-            found.update((row.distinct_id, row) for row in self.store.find_profiles(space, behind))
-        known = {}
-        for distinct_id in ids:
-            row = found.get(distinct_id)
-            row = row if row is None or row.alias_of is None else found.get(row.alias_of)
-            known[distinct_id] = NO_ATTRIBUTES if row is None else decode_attributes(row.attributes)
-        return known
+        found = find_profiles_behind(self.store, space, ids)
+        return {distinct_id: decode_attributes(row.attributes) for distinct_id, row in found.items()}
 
 
 def _without_repeats(recipients: Sequence[Recipient]) -> list[list[int]]:

@@ -24,6 +24,7 @@ from traitbase.domain.events import FIRST, OnUnknown
 from traitbase.domain.spaces import Space, find_zone
 from traitbase.domain.subscriptions import SubscriptionSettings, allows
 from traitbase.domain.values import decode_properties
+from traitbase.services.aliases import find_profiles_behind
 from traitbase.services.campaigns.links import Links, Named
 from traitbase.services.campaigns.ports import (
     WITHOUT_ID,
@@ -115,15 +116,10 @@ class Deciding:
 
     def _members(self, run: RunAtHand, rows: Sequence[DeliveryRow]) -> list[_Member]:
         ids = [row.distinct_id for row in rows if not row.distinct_id.startswith(WITHOUT_ID)]
-        found = {row.distinct_id: row for row in self._store.find_profiles(run.space, ids)} if ids else {}
-        behind = {row.alias_of for row in found.values() if row.alias_of is not None} - found.keys()
-        if behind:
-            found.update((row.distinct_id, row) for row in self._store.find_profiles(run.space, sorted(behind)))
+        found = find_profiles_behind(self._store, run.space, ids)
         members = []
         for row in rows:
             profile = found.get(row.distinct_id)
-            if profile is not None and profile.alias_of is not None:
-                profile = found.get(profile.alias_of)
             attributes = NO_ATTRIBUTES if profile is None else decode_attributes(profile.attributes)
             destinations = {} if row.destinations is None else _decode_object(row.destinations)
             members.append(_Member(row, profile, attributes, destinations))

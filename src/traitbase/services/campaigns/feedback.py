@@ -5,7 +5,6 @@ Everything may come twice, and in any order: what is known afterwards is the sam
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from traitbase.domain.suppressions import SuppressionBody
 from traitbase.domain.values import JsonValue
 from traitbase.services.campaigns.links import Named, Unsubscription
 from traitbase.services.campaigns.ports import WITHOUT_ID, CampaignStore, DeliveryChange, DeliveryRow
+from traitbase.services.campaigns.sealing import signature_of
 from traitbase.services.campaigns.sending import plan_of
 from traitbase.services.suppressions import suppress
 
@@ -188,7 +188,7 @@ def parse_notices(body: JsonValue) -> list[Notice]:
 def check_signature(secret: str, headers: Mapping[str, str], body: bytes, *, now_us: int) -> None:
     """Raise Refused unless a body was signed with a secret, just now: HMAC-SHA256 over `timestamp.body`."""
     timestamp, signature = headers.get("traitbase-timestamp", ""), headers.get("traitbase-signature", "")
-    expected = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    expected = signature_of(secret, timestamp, body)
     is_signed = hmac.compare_digest(f"v1={expected}".encode(), signature.encode())
     is_fresh = timestamp.isascii() and timestamp.isdecimal() and len(timestamp) < 12
     if not is_signed or not is_fresh or abs(int(timestamp) - now_us // 1_000_000) > CLOCK_SECONDS_MAX:

@@ -75,6 +75,11 @@ def new_key() -> str:
     return Fernet.generate_key().decode()
 
 
+def signature_of(secret: str, timestamp: str, body: bytes) -> str:
+    """Return the signature of a body at a time (seconds since 1970): HMAC-SHA256 over `timestamp.body`, hexadecimal."""
+    return hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+
+
 def _signature(key: bytes, purpose: str, payload: bytes) -> bytes:
     own = hmac.new(key, f"traitbase {purpose}".encode(), hashlib.sha256).digest()
     return hmac.new(own, payload, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
