@@ -174,7 +174,8 @@ def calls(
 def report_lines(name: str, found: RunReport) -> Iterator[str]:
     """Yield a report as people read it."""
     run = found.run
-    yield f"“{name}”, {run.state}: {run.members:,} members, times in UTC (the workspace's zone is {found.zone})"
+    members = "1 member" if run.members == 1 else f"{run.members:,} members"
+    yield f"“{name}”, {run.state}: {members}, times in UTC (the workspace's zone is {found.zone})"
     yield f"  began {_time(run.started_at_us)}, ended {_time(run.finished_at_us) or '-'}"
     if found.counts is not None and (found.counts.control or found.counts.outside):
         counts = found.counts
