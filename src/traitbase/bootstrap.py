@@ -15,6 +15,7 @@ import uuid_utils
 
 from traitbase.domain.errors import Refused
 from traitbase.domain.spaces import Space
+from traitbase.services.accounts.ports import AccountStore
 from traitbase.services.campaigns.ports import CampaignStore, OpenSender
 from traitbase.services.campaigns.sealing import Vault, new_key
 from traitbase.services.cohorts.ports import CohortEngine
@@ -36,7 +37,7 @@ DATABASE_FILE = "traitbase.db"
 KEY_FILE = "secret.key"
 
 
-def open_store(settings: Settings) -> CampaignStore:
+def open_store(settings: Settings) -> AccountStore:
     """Open the store that the settings name: a PostgreSQL database, or a file in the data folder, which is made.
 
     Raises Refused, with what to do about it, if it cannot be used or was written by a newer release.

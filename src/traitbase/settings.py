@@ -20,7 +20,7 @@ CONFIG_FILE = "traitbase.toml"
 
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
-_SERVED = ("v1", "u", "t", "docs", "openapi.json", "healthz", "readyz", "metrics")
+_SERVED = ("v1", "u", "t", "docs", "openapi.json", "healthz", "readyz", "metrics", "console")
 
 
 class Role(StrEnum):
@@ -29,16 +29,22 @@ class Role(StrEnum):
     ALL = "all"
     API = "api"
     WORKER = "worker"
+    CONSOLE = "console"
 
     @property
     def answers(self) -> bool:
-        """Whether it answers requests."""
-        return self is not Role.WORKER
+        """Whether it answers the API's requests."""
+        return self in (Role.ALL, Role.API)
+
+    @property
+    def shows_console(self) -> bool:
+        """Whether it shows the console."""
+        return self in (Role.ALL, Role.CONSOLE)
 
     @property
     def does_chores(self) -> bool:
         """Whether it does what is to be done in the background, one server for all."""
-        return self is not Role.API
+        return self in (Role.ALL, Role.WORKER)
 
 
 class Settings(BaseSettings):
@@ -57,7 +63,9 @@ class Settings(BaseSettings):
         1, ge=1, le=64, description="processes that share the port; as many as there are cores for them"
     )
     role: Role = Field(
-        Role.ALL, description="api: answers requests; worker: does what is to be done in the background; all: both"
+        Role.ALL,
+        description="api: answers requests; console: shows the console; worker: does what is to be done in the "
+        "background; all: all three",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON")

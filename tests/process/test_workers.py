@@ -147,7 +147,7 @@ def test_a_worker_says_how_it_is_and_sends_all_others_away(data, ada):
             assert (answer.status, "ask a server whose role is api or all" in answer.json["_message"]) == (404, True)
 
 
-@pytest.mark.parametrize(("role", "chores"), [(Role.API, 3), (Role.WORKER, 7), (Role.ALL, 7)])
+@pytest.mark.parametrize(("role", "chores"), [(Role.API, 3), (Role.CONSOLE, 3), (Role.WORKER, 8), (Role.ALL, 8)])
 def test_only_one_kind_of_server_does_what_is_done_once_for_all(role, chores):
     nothing = object()
     app = TraitbaseApp(
@@ -172,7 +172,7 @@ def test_only_one_kind_of_server_does_what_is_done_once_for_all(role, chores):
     ("arguments", "told"),
     [
         (("--role", "worker", "--workers", "2"), "a worker is one process"),
-        (("--role", "boss"), "--role: Input should be 'all', 'api' or 'worker'"),
+        (("--role", "boss"), "--role: Input should be 'all', 'api', 'worker' or 'console'"),
         (("--workers", "0"), "--workers: Input should be greater than or equal to 1"),
     ],
 )

@@ -79,7 +79,7 @@ def test_refuses_a_file_of_a_newer_release_and_leaves_it_alone(path):
         open_sqlite(path)
     assert caught.value.code == "schema_is_newer"
     assert caught.value.message == (
-        "the data was written by a newer Traitbase (schema 9999; this release knows up to 0006): install that version "
+        "the data was written by a newer Traitbase (schema 9999; this release knows up to 0007): install that version "
         "or a later one, or restore a backup made before it"
     )
     with closing(sqlite3.connect(path)) as driver:

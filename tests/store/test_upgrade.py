@@ -90,4 +90,4 @@ def test_it_changes_nothing_if_it_cannot_finish(old, monkeypatch):
 def test_it_is_upgraded_once(old):
     open_sqlite(old).close()
     with closing(open_sqlite(old)) as store, store._database.reading() as connection:
-        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one() == "0006"
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one() == "0007"

@@ -34,6 +34,7 @@ from traitbase.api.definitions import DefinitionParts, definition_routes
 from traitbase.api.editing import Edits
 from traitbase.api.errors import answer_to
 from traitbase.api.events import event_routes
+from traitbase.api.inside import InsideApi
 from traitbase.api.links import link_routes
 from traitbase.api.metrics import Metrics, exposition
 from traitbase.api.openapi import describe
@@ -45,15 +46,17 @@ from traitbase.api.spaces import BASE_PATH, SLASH, UnknownParameter, admit, id_i
 from traitbase.api.subscriptions import subscription_routes
 from traitbase.api.suppressions import suppression_routes
 from traitbase.api.writer import GroupCommitWriter
+from traitbase.console.app import ConsoleApp, ConsoleParts
 from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
 from traitbase.domain.spaces import Environment, Space
+from traitbase.services.accounts.ports import AccountStore
 from traitbase.services.campaigns.calls import Calls
 from traitbase.services.campaigns.events import Events
 from traitbase.services.campaigns.feedback import Feedback
 from traitbase.services.campaigns.integrations import Integrations
 from traitbase.services.campaigns.links import Links
 from traitbase.services.campaigns.outlets import Outlets
-from traitbase.services.campaigns.ports import CampaignStore, OpenSender
+from traitbase.services.campaigns.ports import OpenSender
 from traitbase.services.campaigns.preparing import Audiences
 from traitbase.services.campaigns.sealing import Vault
 from traitbase.services.campaigns.steering import Steering
@@ -72,6 +75,7 @@ _TELL_SECONDS = 1.0
 _FORGET_ROWS = 500
 _IGNORED_KEPT_A_PROPERTY = 10_000
 _DAY_US = 86_400_000_000
+_JOBS_KEPT_DAYS = 30
 
 _log = structlog.get_logger()
 
@@ -82,7 +86,7 @@ Receive = Callable[[], Awaitable[Any]]
 class AppParts:
     """What the application needs from outside."""
 
-    store: CampaignStore
+    store: AccountStore
     engine: CohortEngine
     now_us: Callable[[], int]
     new_request_id: Callable[[], str]
@@ -100,8 +104,17 @@ class AppParts:
     """Under which this machine reaches the server: for links as long as there is no public one."""
     lease_seconds: float = 30.0
     role: Role = Role.ALL
+    is_first: bool = True
+    """Whether this is the server's first process, which does for all of them what is to be done in the background."""
+    uploads: Path | None = None
+    """Where files wait that somebody is about to import; None: in a temporary folder."""
     shared: SharedCounts | None = None
     """None: this is the server's only process."""
+
+    @property
+    def does_chores(self) -> bool:
+        """Whether this process does what is to be done in the background."""
+        return self.role.does_chores and self.is_first
 
 
 class TraitbaseApp:
@@ -125,15 +138,24 @@ class TraitbaseApp:
         self._asking = Asking(parts.store, parts.engine)
         self._worker = self._build_worker()
         self._rest = self._build_rest()
+        self._console = self._build_console()
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
-        if not self._parts.role.answers and scope["path"] not in _OF_THE_PROCESS:
-            await _OF_A_WORKER(scope, receive, self._counting(scope, send))
+        if self._console is not None and _is_of_console(scope["path"]):
+            await self._console(scope, receive, self._counting(scope, send))
             return
+        if not self._parts.role.answers and scope["path"] not in _OF_THE_PROCESS:
+            refusal = _NOT_HERE[self._parts.role]
+            await refusal(scope, receive, self._counting(scope, send))
+            return
+        await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Answer a request to the API."""
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         if raw_path.startswith(self._base) and self._base:
             scope, raw_path = _without_base(scope, raw_path, len(self._base) - 1)
@@ -205,7 +227,7 @@ class TraitbaseApp:
     def _build_worker(self) -> Worker | None:
         """Return what sends campaigns, if this process is to do that."""
         parts = self._parts
-        if not parts.role.does_chores:
+        if not parts.does_chores:
             return None
         return Worker(
             WorkerParts(
@@ -217,6 +239,28 @@ class TraitbaseApp:
                 now_us=parts.now_us,
                 tell=_log.warning,
                 lease_seconds=parts.lease_seconds,
+            )
+        )
+
+    def _build_console(self) -> ConsoleApp | None:
+        parts = self._parts
+        if not parts.role.shows_console:
+            return None
+        return ConsoleApp(
+            ConsoleParts(
+                store=parts.store,
+                api=InsideApi(self._answer, self._gate),
+                now_us=parts.now_us,
+                new_id=parts.new_request_id,
+                new_profile_id=parts.new_profile_id,
+                keeps_history=parts.history_days > 0,
+                public_url=parts.public_url,
+                uploads=parts.uploads,
+                kept_days={
+                    "receipts": parts.receipt_days,
+                    "ignored values": parts.ignored_days,
+                    "history": parts.history_days,
+                },
             )
         )
 
@@ -263,7 +307,7 @@ class TraitbaseApp:
             except Refused as error:
                 return _answer_of(error)
             body: dict[str, object] = {"status": "ok", "queue_waiting_updates": self._writer.waiting_updates}
-            if self._parts.role.answers:
+            if self._asks_cohorts:
                 body["cohorts"] = _state_of(self._parts.engine)
             return Response(msgspec.json.encode(body), media_type="application/json")
 
@@ -276,10 +320,14 @@ class TraitbaseApp:
             text = exposition(counted, waiting, of_one_process=shared is None)
             return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    @property
+    def _asks_cohorts(self) -> bool:
+        return self._parts.role.answers or self._parts.role.shows_console
+
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         self._writer.start()
-        if self._parts.role.answers:
+        if self._asks_cohorts:
             self._parts.engine.start()
         if self._worker is not None:
             self._worker.start()
@@ -306,9 +354,16 @@ class TraitbaseApp:
         yield asyncio.to_thread(store.clear_traces, wait_seconds=0)
         if self._parts.shared is not None:
             yield _every(_TELL_SECONDS, self._tell)
-        if not self._parts.role.does_chores:
+        if not self._parts.does_chores:
             return
-        for forget in (self._forget_requests, self._forget_suppressions, self._forget_ignored_values, self._trim_feed):
+        forgetting = (
+            self._forget_requests,
+            self._forget_suppressions,
+            self._forget_ignored_values,
+            self._forget_access,
+            self._trim_feed,
+        )
+        for forget in forgetting:
             yield _every(_FORGET_SECONDS, forget)
 
     def _tell(self) -> None:
@@ -324,6 +379,10 @@ class TraitbaseApp:
         while store.forget_requests(received_before_us=before_us, at_most=_FORGET_ROWS) == _FORGET_ROWS:
             pass
         store.forget_idempotency(created_before_us=now_us - 2 * IDEMPOTENCY_US)
+
+    def _forget_access(self) -> None:
+        self._parts.store.forget_expired_access(now_us=self._parts.now_us())
+        self._parts.store.forget_jobs(updated_before_us=self._parts.now_us() - _JOBS_KEPT_DAYS * _DAY_US)
 
     def _trim_feed(self) -> None:
         self._parts.store.trim_feed(keep=FEED_KEPT)
@@ -481,7 +540,16 @@ def _plain_answer(status: int, message: str, headers: Any = None) -> Response:
     return Response(body, status_code=status, media_type="application/json", headers=headers)
 
 
+def _is_of_console(path: str) -> bool:
+    return path in ("/", "/console") or path.startswith("/console/")
+
+
 _OF_THE_PROCESS = ("/healthz", "/readyz", "/metrics")
-_OF_A_WORKER = _plain_answer(
-    404, f"this is a worker, which answers {', '.join(_OF_THE_PROCESS)} only: ask a server whose role is api or all"
-)
+_NOT_HERE = {
+    Role.WORKER: _plain_answer(
+        404, f"this is a worker, which answers {', '.join(_OF_THE_PROCESS)} only: ask a server whose role is api or all"
+    ),
+    Role.CONSOLE: _plain_answer(
+        404, "this server shows the console, at /console: ask a server whose role is api or all"
+    ),
+}

@@ -17,39 +17,39 @@ from traitbase import bootstrap
 from traitbase.api.app import AppParts, TraitbaseApp
 from traitbase.api.sharing import SharedCounts
 from traitbase.api.short_way import ShortWayProtocol
-from traitbase.services.campaigns.ports import CampaignStore
+from traitbase.services.accounts.ports import AccountStore
 from traitbase.services.cohorts.late import LateEngine
 from traitbase.services.cohorts.ports import CohortEngine
-from traitbase.settings import Role, Settings
+from traitbase.settings import Settings
 
 _DRAIN_SECONDS = 30
 
 
 def run_server(
-    store: CampaignStore,
+    store: AccountStore,
     settings: Settings,
     listener: socket.socket,
     *,
-    role: Role = Role.ALL,
+    is_first: bool = True,
     shared: SharedCounts | None = None,
 ) -> None:
     """Serve on a listening socket until the process is told to stop, and drain what was accepted.
 
-    `shared`: this is one of the server's processes. Its role need not be that of the settings.
+    `shared`: this is one of the server's processes, and `is_first` says whether it does the chores of all of them.
     """
     engine = LateEngine(functools.partial(bootstrap.open_engine, store, settings, tell=structlog.get_logger().info))
     try:
-        _serve(_app(store, engine, settings, listener, role, shared), settings, listener, role)
+        _serve(_app(store, engine, settings, listener, is_first, shared), settings, listener)
     finally:
         engine.close()
 
 
 def _app(
-    store: CampaignStore,
+    store: AccountStore,
     engine: CohortEngine,
     settings: Settings,
     listener: socket.socket,
-    role: Role,
+    is_first: bool,  # noqa: FBT001  # one of the six things that make an application, all by position
     shared: SharedCounts | None,
 ) -> TraitbaseApp:
     return TraitbaseApp(
@@ -70,17 +70,19 @@ def _app(
             ignored_days=settings.ignored_days,
             history_days=settings.history_days,
             base_path=settings.base_path,
-            role=role,
+            role=settings.role,
+            is_first=is_first,
+            uploads=settings.data / "uploads",
             shared=shared,
         )
     )
 
 
-def _serve(app: TraitbaseApp, settings: Settings, listener: socket.socket, role: Role) -> None:
+def _serve(app: TraitbaseApp, settings: Settings, listener: socket.socket) -> None:
     short_way: Any = functools.partial(ShortWayProtocol, app.properties)
     config = uvicorn.Config(
         app,
-        http=short_way if role.answers else "httptools",
+        http=short_way if settings.role.answers else "httptools",
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         lifespan="on",
         access_log=False,

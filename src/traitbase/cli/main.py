@@ -11,6 +11,7 @@ from rich.console import Console
 
 import traitbase
 from traitbase.cli import (
+    accounts,
     campaigns,
     cohorts,
     compacting,
@@ -39,6 +40,7 @@ app.command("compact")(compacting.compact)
 app.command("demo")(demo.demo)
 app.add_typer(workspaces.app, name="workspace")
 app.add_typer(keys.app, name="keys")
+app.add_typer(accounts.app, name="account")
 app.add_typer(properties.app, name="properties")
 app.add_typer(cohorts.app, name="cohort")
 app.add_typer(campaigns.app, name="campaign")

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from traitbase.bootstrap import exists_store, open_store
 from traitbase.domain.errors import NotFound
-from traitbase.services.campaigns.ports import CampaignStore
+from traitbase.services.accounts.ports import AccountStore
 from traitbase.settings import Settings, load_settings
 
 Data = Annotated[
@@ -31,12 +31,12 @@ def show_table(table: Table) -> None:
     Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
-def store_in(data: Path | None) -> CampaignStore:
+def store_in(data: Path | None) -> AccountStore:
     """Open the store in the folder that the command names, or the one that the settings name; make it if need be."""
     return open_store(settings_for(data))
 
 
-def existing_store_in(data: Path | None) -> CampaignStore:
+def existing_store_in(data: Path | None) -> AccountStore:
     """Open a store as `store_in` does, but raise NotFound where there is none: a typing error must not make one."""
     settings = settings_for(data)
     folder = settings.data

@@ -17,12 +17,14 @@ import typer
 
 import traitbase
 from traitbase import bootstrap
+from traitbase.cli.accounts import people_of
 from traitbase.cli.logs import LogWriter
 from traitbase.cli.options import Data
 from traitbase.cli.processes import Inherited, Supervisor, end_with_parent, inherited_from
 from traitbase.domain.errors import Refused
-from traitbase.services.campaigns.ports import CampaignStore
-from traitbase.settings import Role, Settings, load_settings
+from traitbase.services.accounts.people import LINK_HOURS
+from traitbase.services.accounts.ports import AccountStore
+from traitbase.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from traitbase.api.sharing import SharedCounts
@@ -42,7 +44,8 @@ def serve(
     role: Annotated[
         str | None,
         typer.Option(
-            help="api: answer requests; worker: do what is to be done in the background. Default: all, both.",
+            help="api: answer requests; console: show the console; worker: do what is to be done in the background. "
+            "Default: all of it.",
             show_default=False,
         ),
     ] = None,
@@ -66,7 +69,7 @@ def serve(
             with contextlib.suppress(OSError):  # where nobody can read it, it is not worth ending for
                 _greet(store, settings, listener)
             if settings.workers == 1:
-                _run(store, settings, listener, settings.role)
+                _run(store, settings, listener)
         if settings.workers > 1:
             Supervisor(listener, settings.workers, tell=structlog.get_logger().warning).run()
     finally:
@@ -76,12 +79,12 @@ def serve(
 def _run_one_of_several(settings: Settings, given: Inherited) -> None:
     end_with_parent(given.parent)
     listener = socket.socket(fileno=given.listener)
-    # One of them does for all what is to be done in the background.
-    role = settings.role if given.number == 0 else Role.API
     from traitbase.api.sharing import SharedCounts  # noqa: PLC0415  # it loads what only a server needs
 
     with closing(bootstrap.open_store(settings)) as store:
-        _run(store, settings, listener, role, SharedCounts(given.folder, given.number))
+        # One of them does for all what is to be done in the background.
+        shared = SharedCounts(given.folder, given.number)
+        _run(store, settings, listener, is_first=given.number == 0, shared=shared)
 
 
 def _load_the_server() -> None:
@@ -89,11 +92,16 @@ def _load_the_server() -> None:
 
 
 def _run(
-    store: CampaignStore, settings: Settings, listener: socket.socket, role: Role, shared: SharedCounts | None = None
+    store: AccountStore,
+    settings: Settings,
+    listener: socket.socket,
+    *,
+    is_first: bool = True,
+    shared: SharedCounts | None = None,
 ) -> None:
     from traitbase.api.server import run_server  # noqa: PLC0415  # see `_load_the_server`
 
-    run_server(store, settings, listener, role=role, shared=shared)
+    run_server(store, settings, listener, is_first=is_first, shared=shared)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -118,12 +126,17 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _greet(store: CampaignStore, settings: Settings, listener: socket.socket) -> None:
+def _greet(store: AccountStore, settings: Settings, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     place = bootstrap.place_of(settings)
     typer.echo(f"Traitbase {traitbase.__version__} on http://{shown}:{port} (API: /docs), data in {place}")
-    if not store.list_workspaces():
+    has_workspace = bool(store.list_workspaces())
+    if settings.role.shows_console:
+        token = people_of(store).first_link()
+        url = settings.public_url or f"http://{shown}:{port}"
+        typer.echo(f"Console: {url}/console" if token is None else _first_steps(url, token))
+    if not has_workspace:
         where = "" if settings.database_url.get_secret_value() else f" --data {settings.data}"
         typer.echo(
             "There is no workspace yet. In another terminal:\n"
@@ -131,6 +144,14 @@ def _greet(store: CampaignStore, settings: Settings, listener: socket.socket) ->
             f"  traitbase keys create --workspace WSID{where}"
         )
     sys.stdout.flush()
+
+
+def _first_steps(url: str, token: str) -> str:
+    return (
+        f"Nobody can sign in to the console yet. This link makes you its admin; it works once, for "
+        f"{LINK_HOURS} hours:\n"
+        f"  {url}/console/link/{token}"
+    )
 
 
 def _set_up_logging(settings: Settings, log: LogWriter) -> None:

@@ -50,6 +50,13 @@ ON_THE_COORDINATOR = (
     "sending_workers",
     "sending_slots",
     "sending_epochs",
+    "accounts",
+    "account_roles",
+    "one_time_links",
+    "sign_ins",
+    "sign_in_attempts",
+    "audit_entries",
+    "console_jobs",
 )
 """Tables that stay as they are."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from traitbase.domain.errors import Refused
 
-HEAD = "0006"
+HEAD = "0007"
 """The schema of this release: the last step in `migrations/versions`."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from traitbase.services.ports import Cleared, WriteSession
+from traitbase.store.accounts import AccountQueries
 from traitbase.store.campaigns import CampaignQueries
 from traitbase.store.changes import ChangeQueries
 from traitbase.store.cohorts import CohortQueries
@@ -33,6 +34,7 @@ class SqlStore(
     CohortQueries,
     CampaignQueries,
     LedgerQueries,
+    AccountQueries,
 ):
     """The store port on one database. Safe to use from several threads."""
 

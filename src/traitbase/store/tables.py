@@ -499,5 +499,94 @@ Index(
     *(sandbox_messages.c[name] for name in ("workspace_id", "environment", "integration_id", "at_us")),
 )
 
+# Who uses the console. Nothing of this belongs to a profile.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account_id", TEXT, primary_key=True),
+    Column("email", TEXT, nullable=False),
+    Column("name", TEXT, nullable=False),
+    Column("password", TEXT, nullable=False, comment="its Argon2 hash"),
+    Column("created_at_us", BigInteger, nullable=False),
+)
+
+Index("ux_accounts_email", accounts.c.email, unique=True)
+
+account_roles = Table(
+    "account_roles",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("account_id", TEXT, primary_key=True),
+    Column("role", TEXT, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+)
+
+Index("ix_account_roles_account_id", account_roles.c.account_id)
+
+one_time_links = Table(
+    "one_time_links",
+    metadata,
+    Column("digest", TEXT, primary_key=True, comment="of the token in the link"),
+    Column("kind", TEXT, nullable=False),
+    Column("email", TEXT, comment="whom it is for; null: whoever has it"),
+    Column("workspace_id", TEXT),
+    Column("role", TEXT),
+    Column("made_by", TEXT, comment="an account; null: on the command line"),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("expires_at_us", BigInteger, nullable=False),
+)
+
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("digest", TEXT, primary_key=True, comment="of the token in the cookie"),
+    Column("account_id", TEXT, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("used_at_us", BigInteger, nullable=False),
+    Column("expires_at_us", BigInteger, nullable=False),
+    Column("agent", TEXT, nullable=False),
+)
+
+Index("ix_sign_ins_account_id", sign_ins.c.account_id)
+
+sign_in_attempts = Table(
+    "sign_in_attempts",
+    metadata,
+    Column("of_key", TEXT, primary_key=True, comment="the digest of an email address, a network address, or both"),
+    Column("attempt_id", TEXT, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+)
+
+Index("ix_sign_in_attempts_at_us", sign_in_attempts.c.at_us)
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("entry_id", TEXT, primary_key=True, comment="grows with time"),
+    Column("at_us", BigInteger, nullable=False),
+    Column("account_id", TEXT, comment="null: on the command line"),
+    Column("environment", TEXT),
+    Column("action", TEXT, nullable=False),
+    Column("target", TEXT, comment="never a value, or a person's own id"),
+    Column("request_id", TEXT),
+)
+
+# Long work that the console began: which of them may be asked by a browser that another process answers.
+console_jobs = Table(
+    "console_jobs",
+    metadata,
+    Column("workspace_id", TEXT, primary_key=True),
+    Column("environment", TEXT, primary_key=True),
+    Column("job_id", TEXT, primary_key=True, comment="grows with time"),
+    Column("account_id", TEXT, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("document", TEXT, nullable=False, comment="what it is and what became of it, one JSON object"),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("updated_at_us", BigInteger, nullable=False),
+)
+
 ONLY_ON = {"feed": "sqlite", "transaction_feed": "postgresql"}
 """Tables that one of the databases has no use for."""

@@ -42,6 +42,8 @@ class Sources:
     new_request_id: Callable[[], str]
     new_profile_id: Callable[[], str]
     keeps_history: bool = True
+    key_id: str = KEY_ID
+    """What receipts and histories name in place of an API key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +138,12 @@ def _submissions_of(chunk: Chunk, space: Space, given: Sources) -> Iterator[Subm
     for kind, entries in groupby(chunk.entries, key=type):
         if kind is Restore:
             for edit in entries:
-                yield Submission(space, (), given.new_request_id(), given.now_us(), KEY_ID, edit=cast("Restore", edit))
+                yield Submission(
+                    space, (), given.new_request_id(), given.now_us(), given.key_id, edit=cast("Restore", edit)
+                )
         else:
-            yield Submission(space, cast("list[Update]", list(entries)), given.new_request_id(), given.now_us(), KEY_ID)
+            updates = cast("list[Update]", list(entries))
+            yield Submission(space, updates, given.new_request_id(), given.now_us(), given.key_id)
 
 
 def _declare(store: Store, space: Space, kinds: dict[str, Kind], given: Sources) -> None:
