@@ -7,11 +7,12 @@ The fields of a node are named by its path in the tree, `r` for the root and `r-
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from traitbase.console.values import read_value, typed
+from traitbase.console.values import read_loose, read_quoted, read_value, typed
 from traitbase.domain.errors import InvalidInput
 from traitbase.domain.rules.fields import KIND_OF, Field
 from traitbase.domain.rules.operators import (
@@ -78,6 +79,7 @@ DAYS = (
     ("daysAgo", "days ago"),
     ("daysAhead", "days ahead"),
 )
+_OF_TEXTS = (Kind.STRING, Kind.LIST, None)
 _SEVERAL = {Operator.IN, Operator.NOT_IN, Operator.CONTAINS_ANY, Operator.CONTAINS_ALL, Operator.CONTAINS_NONE}
 _ROLLING = {Operator.IN_LAST, Operator.NOT_IN_LAST, Operator.IN_NEXT, Operator.NOT_IN_NEXT}
 _DAY = {Operator.ON_DAY, Operator.ANNIVERSARY}
@@ -165,19 +167,21 @@ def read_draft(fields: Mapping[str, str], cohorts: Mapping[str, list[str]], path
     return group
 
 
-def draft_of(node: Mapping[str, Any], path: str = ROOT) -> DraftGroup:
+def draft_of(node: Mapping[str, Any], kinds: Mapping[str, Kind], path: str = ROOT) -> DraftGroup:
     """Return the draft of a stored rule, as the API shows it."""
     group = DraftGroup(path, str(node.get("combinator", "and")), bool(node.get("not")))
     for number, each in enumerate(node.get("rules", ())):
         child = f"{path}-{number}"
-        group.parts.append(draft_of(each, child) if "rules" in each else _rule_of(each, child))
+        group.parts.append(draft_of(each, kinds, child) if "rules" in each else _rule_of(each, kinds, child))
     return group
 
 
-def _rule_of(node: Mapping[str, Any], path: str) -> DraftRule:
+def _rule_of(node: Mapping[str, Any], kinds: Mapping[str, Kind], path: str) -> DraftRule:
     rule = DraftRule(path, str(node["field"]), str(node["operator"]), ignores_case=bool(node.get("ignoreCase")))
-    value = node.get("value")
-    match rule.form_of_value(None):
+    value, kind = node.get("value"), kind_of_field(rule.field, kinds)
+    match rule.form_of_value(kind):
+        case "none":
+            pass
         case "cohorts":
             rule.cohorts = [value] if isinstance(value, str) else list(value or ())
         case "rolling" if isinstance(value, dict):
@@ -189,15 +193,26 @@ def _rule_of(node: Mapping[str, Any], path: str) -> DraftRule:
             rule.values = {"day": str(value)}
         case "size" if isinstance(value, dict):
             ends = value.get("value")
-            first, second = ends if isinstance(ends, list) else (ends, "")
+            first, second = ends if isinstance(ends, list) else (ends, None)
             rule.values = {"size": str(value.get("operator")), "value": typed(first), "value2": typed(second)}
         case "range" if isinstance(value, list):
             rule.values = {"value": typed(value[0]), "value2": typed(value[1])}
         case "several" if isinstance(value, list):
-            rule.values = {"value": typed(value)}
+            rule.values = {"value": "\n".join(written(each, kind) for each in value)}
         case _:
-            rule.values = {"value": '""' if value == "" else typed(value)}
+            rule.values = {"value": written(value, kind)}
     return rule
+
+
+def written(value: object, kind: Kind | None) -> str:
+    """Return a value of a rule as it is typed, so that `_scalar` reads the same again.
+
+    A text stands as it is. What could not be told from something else then is in quotes, as JSON writes it.
+    """
+    if not isinstance(value, str):
+        return f"={typed(value)}" if kind in (Kind.LIST, None) else typed(value)
+    needs_quotes = not value.strip() or not value.isprintable() or value[0] == "=" or value[0] == value[-1] == '"'
+    return json.dumps(value, ensure_ascii=False) if needs_quotes else value
 
 
 def changed(draft: DraftGroup, action: str) -> DraftGroup:
@@ -241,13 +256,12 @@ def _give_paths(node: Draft, path: str) -> None:
 
 
 def operators_for(name: str, kind: Kind | None) -> list[tuple[str, str]]:
-    """Return the operators that may be asked of a field, with their words."""
+    """Return the operators that may be asked of a field, with their words; all of them where nobody knows its type."""
     if name == Field.COHORT:
-        return [
-            (each.value, {"in": "is a member of", "notIn": "is no member of"}[each.value]) for each in COHORT_OPERATORS
-        ]
+        words = {Operator.IN: "is a member of", Operator.NOT_IN: "is no member of"}
+        return [(each.value, words[each]) for each in COHORT_OPERATORS]
     words = {**WORDS, **_OF_DATES} if kind is Kind.DATE else WORDS
-    return [(each.value, words[each]) for each in OPERATORS_OF[kind or Kind.STRING]]
+    return [(each.value, words[each]) for each in (tuple(Operator) if kind is None else OPERATORS_OF[kind])]
 
 
 def size_operators() -> list[tuple[str, str]]:
@@ -265,7 +279,8 @@ def kind_of_field(name: str, kinds: Mapping[str, Kind]) -> Kind | None:
 def may_fold(rule: DraftRule, kind: Kind | None) -> bool:
     """Tell whether a rule can be asked without regard to case."""
     operator = _operator(rule.operator)
-    return kind is Kind.STRING and operator is not None and operator in FOLDING and rule.field != Field.COHORT
+    is_text = kind in (Kind.STRING, None)
+    return is_text and operator is not None and operator in FOLDING and rule.field != Field.COHORT
 
 
 @dataclass(slots=True)
@@ -348,33 +363,26 @@ def _value(rule: DraftRule, kind: Kind | None) -> dict[str, Any]:
 
 def _size(values: Mapping[str, str]) -> object:
     if values.get("size") in {each.value for each in _RANGE}:
-        return [_whole(values.get(name, "")) for name in ("value", "value2")]
-    return _whole(values.get("value", ""))
+        return [read_value(Kind.NUMBER, values.get(name, "")) for name in ("value", "value2")]
+    return read_value(Kind.NUMBER, values.get("value", ""))
 
 
 def _scalar(kind: Kind | None, text: str) -> object:
-    """Return one value. Of a text, blanks around it count; two quotes are the empty text."""
+    """Return one value: what is in quotes is a text as JSON writes it, blanks included; of others, see `read_loose`."""
     if not text.strip():
-        raise InvalidInput('type a value; "" is the empty text' if kind in (Kind.STRING, None) else "type a value")
-    if kind in (Kind.STRING, None):
-        return "" if text.strip() == '""' else text
-    if kind is Kind.LIST:
-        return _element(text)
-    return read_value(kind, text)
+        raise InvalidInput('type a value; "" is the empty text' if kind in _OF_TEXTS else "type a value")
+    if kind not in _OF_TEXTS:
+        return read_value(kind or Kind.STRING, text)
+    if (quoted := read_quoted(text)) is not None:
+        return quoted
+    return text if kind is Kind.STRING else read_loose(text)
 
 
 def _several(kind: Kind | None, text: str) -> list[object]:
-    if text.lstrip().startswith("["):
-        return list(read_value(Kind.LIST, text))  # type: ignore[call-overload, no-any-return]  # of a list, a list
     lines = [each for each in text.split("\n") if each.strip()]
     if not lines:
         raise InvalidInput("type one value a line")
     return [_scalar(kind, each) for each in lines]
-
-
-def _element(text: str) -> object:
-    """Return an element of a list: a text, or, behind an equals sign, a number (`=7`)."""
-    return read_value(Kind.NUMBER, text[1:]) if text.startswith("=") else text
 
 
 def _whole(text: str) -> int:

@@ -238,7 +238,9 @@ class Page:
     async def ask_in(
         self, environment: str, method: str, *path: str, body: object = None, **query: str | int | None
     ) -> Answer:
-        """Call the API in one of this workspace's environments."""
+        """Call the API in one of this workspace's environments. Raises NotFound without an id where one belongs."""
+        if "" in path:
+            raise NotFound("the address says of nothing what it is about: an id or a name is missing")
         sent = None if body is None else encoded(body)
         question = Question(method, ("v1", self.space.workspace_id, environment, *path), tuple(query.items()), sent)
         return await self.desk.parts.api.ask(self.caller, question)

@@ -63,6 +63,34 @@ def read_value(kind: Kind, text: str, path: str = "value") -> object:
             return _elements(text, path)
 
 
+def read_element(text: str, path: str = "value") -> object:
+    """Return one element of a list. Raises InvalidInput about the field for several, or none."""
+    if not text.strip() or "\n" in text.strip("\n"):
+        raise _invalid(path, "expected one element: a text, or =7 for the number 7")
+    text = text.strip("\n")
+    quoted = read_quoted(text)
+    return read_loose(text, path) if quoted is None else quoted
+
+
+def read_quoted(text: str) -> str | None:
+    """Return the text that stands in quotes, as JSON writes it; None for what is no such thing."""
+    if len(text) < 2 or not text[0] == text[-1] == '"':
+        return None
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return None
+
+
+def read_loose(text: str, path: str = "value") -> object:
+    """Return a value of who knows what type: a text, or behind an equals sign a number, or true or false."""
+    if not text.startswith("="):
+        return text
+    if text[1:] in ("true", "false"):
+        return text == "=true"
+    return _number(text[1:], path)
+
+
 def _number(text: str, path: str) -> Decimal:
     """Return a number with all its digits. A comma is not guessed at: 1,500 is not the same number everywhere."""
     if not _NUMBER.fullmatch(text):

@@ -15,6 +15,7 @@ from traitbase.console.pages.profiles import cohorts_of
 from traitbase.console.passing import Passed
 from traitbase.domain.campaigns import CampaignState
 from traitbase.domain.deliveries import DeliveryState
+from traitbase.domain.destinations import Channel, find_key
 from traitbase.domain.errors import InvalidInput
 
 FILE_BYTES_MAX = 50 * 1024 * 1024
@@ -289,7 +290,7 @@ async def _reach(page: Page, within: list[dict[str, Any]], channels: list[str]) 
             found.append(("warn" if missing else "good", f"{missing:,} have no destination on {channel}."))
         suppressed = await _suppressed(page, within, channel)
         if suppressed is not None:
-            text = f"{suppressed:,} are suppressed on {channel} (looked at again right before each message)."
+            text = f"{suppressed:,} are known to be suppressed on {channel}. Each is looked at again right before the send."
             found.append(("warn" if suppressed else "good", text))
     return found
 
@@ -307,7 +308,10 @@ async def _suppressed(page: Page, within: list[dict[str, Any]], channel: str) ->
             return None
         rows = answer.json
         people.extend(each["distinct_id"] for each in rows if each["distinct_id"])
-        destinations.extend(each["destination"] for each in rows if each["destination"])
+        for each in rows:
+            if each["destination"]:
+                key = find_key(Channel(channel), each["destination"])
+                destinations.extend({each["destination"], key or each["destination"]})
         if len(rows) < _SUPPRESSIONS_A_PAGE:
             break
         cursor = rows[-1]["_id"]
@@ -315,7 +319,7 @@ async def _suppressed(page: Page, within: list[dict[str, Any]], channel: str) ->
     if people:
         either.append({"field": "$distinct_id", "operator": "in", "value": people})
     if destinations:
-        rule = {"field": f"$channel.{channel}", "operator": "in", "value": destinations, "ignoreCase": True}
+        rule = {"field": f"$channel.{channel}", "operator": "in", "value": destinations}
         either.append(rule)
     if not either:
         return 0

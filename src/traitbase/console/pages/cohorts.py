@@ -61,11 +61,15 @@ def _draft_in(page: Page) -> DraftGroup:
     return drafts.read_draft(fields, chosen)
 
 
+async def _kinds(page: Page) -> dict[str, Kind]:
+    return {each["name"]: Kind(each["type"]) for each in await definitions_of(page)}
+
+
 async def _builder(
     page: Page, draft: DraftGroup, *, but: str | None = None, faults: dict[str, str] | None = None
 ) -> Builder:
     """Return the builder of a draft, with values of the data offered for the properties that it is about."""
-    kinds = {each["name"]: Kind(each["type"]) for each in await definitions_of(page)}
+    kinds = await _kinds(page)
     others = [each for each in await cohorts_of(page) if each["cohort_id"] != but]
     builder = Builder(draft, kinds, others, faults=faults or {})
     for rule in drafts.rules(draft):
@@ -96,7 +100,9 @@ async def show_new(page: Page) -> Response:
 async def show_edit(page: Page) -> Response:
     """Show a stored cohort in the builder."""
     cohort = await page.get("cohorts", page.query("id"))
-    draft = drafts.draft_of(cohort["filter"]) if cohort["kind"] == "dynamic" else DraftGroup()
+    if cohort["kind"] != "dynamic":
+        raise page.missing("rule: this cohort is a list")
+    draft = drafts.draft_of(cohort["filter"], await _kinds(page))
     return await _show_builder(page, draft, cohort=cohort, given=cohort)
 
 
@@ -154,7 +160,7 @@ async def _cohort_in(page: Page) -> dict[str, Any] | None:
 async def count(page: Page) -> Response:
     """Say how many the draft finds now, some of them, and who would come and go if a stored cohort became it."""
     draft = _draft_in(page)
-    kinds = {each["name"]: Kind(each["type"]) for each in await definitions_of(page)}
+    kinds = await _kinds(page)
     made = drafts.made_of(draft, kinds)
     context: dict[str, Any] = {"made": made, "found": None, "difference": None, "paths": _paths(draft)}
     if not made.faults:
@@ -181,7 +187,7 @@ def _paths(draft: DraftGroup) -> list[str]:
 async def save(page: Page) -> Response:
     """Store the draft as a new cohort, or in the place of one."""
     draft, cohort_id = _draft_in(page), page.text("cohort_id")
-    kinds = {each["name"]: Kind(each["type"]) for each in await definitions_of(page)}
+    kinds = await _kinds(page)
     made = drafts.made_of(draft, kinds)
     body: dict[str, object] = {"name": page.line("name"), "description": page.line("description") or None}
     faults = Faults()

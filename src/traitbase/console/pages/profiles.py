@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from traitbase.console.naming import names_of
 from traitbase.console.page import Faults, Page
-from traitbase.console.values import KINDS, OPERATIONS, operations_of, read_value, typed
+from traitbase.console.values import KINDS, OPERATIONS, operations_of, read_element, read_value, typed
 from traitbase.domain.destinations import TOKEN_CHANNELS, Channel
 from traitbase.domain.errors import InvalidInput
 from traitbase.domain.spaces import Environment
@@ -229,9 +229,9 @@ async def _apply(page: Page, distinct_id: str, name: str, given: dict[str, str])
     if operation is Operation.UNSET:
         body[operation.value] = [name]
     else:
-        # What one appends or removes is an element, or several, one a line.
-        value = read_value(kind, given.get("value", ""))
-        body[operation.value] = {name: value}
+        text = given.get("value", "")
+        is_element = operation in (Operation.APPEND, Operation.REMOVE)
+        body[operation.value] = {name: read_element(text) if is_element else read_value(kind, text)}
     if not is_defined and operation is not Operation.UNSET:
         _refuse(Faults.in_answer(await page.ask("POST", "properties", body={"name": name, "type": kind.value})))
     answer = await page.ask("POST", "profiles", "properties", OPERATIONS[operation][0], body=body)
