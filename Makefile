@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-ON_A_STORE := tests/campaigns tests/cli tests/client tests/docs tests/exports tests/http tests/imports/test_import_command.py tests/process
+ON_A_STORE := tests/campaigns tests/cli tests/client tests/console tests/docs tests/exports tests/http tests/imports/test_import_command.py tests/process
 
 ON_ALL_CORES := --numprocesses logical --maxprocesses 8 --dist worksteal
 

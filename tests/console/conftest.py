@@ -102,7 +102,7 @@ def nobody(server) -> Visitor:
         yield visitor
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def api(server, people):
     """The API of North's live environment."""
     client = server.client(people.key, "north")
@@ -110,7 +110,7 @@ def api(server, people):
     client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def api_test(server, people):
     """The API of North's test environment."""
     client = server.client(people.key, "north", "test")

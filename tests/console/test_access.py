@@ -132,7 +132,7 @@ def test_there_is_no_third_environment(people, environment):
     assert people.ada.get(f"/console/w/north/{environment}/profiles").status_code == 404
 
 
-def test_a_key_that_the_console_lends_itself_opens_nothing_from_outside(people, server):
+def test_a_key_that_the_console_lends_itself_opens_nothing_from_outside(people):
     """The header that stands for somebody who has signed in exists within the process, for the time of one call."""
     for header in ("Bearer acc_x", f"Bearer {people.ids.ada}", "Bearer"):
         answer = people.ada.get("/v1/north/live/profiles", headers={"authorization": header})

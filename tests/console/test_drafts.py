@@ -1,4 +1,4 @@
-"""The rule builder as laws: what it shows of a rule is that rule, and what it makes of what is typed is what was meant."""
+"""The rule builder as laws: what it shows of a rule is that rule; what it makes of what is typed is what was meant."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.data import once
 from support.forms import forms_in
 from traitbase.console import drafts
 from traitbase.console.pages.cohorts import Builder, _words
@@ -20,10 +21,34 @@ from traitbase.domain.values import Kind
 KINDS = {"s": Kind.STRING, "n": Kind.NUMBER, "b": Kind.BOOLEAN, "d": Kind.DATE, "l": Kind.LIST, "<i>&\"'": Kind.STRING}
 PAGE = SimpleNamespace(url=lambda place="", **_query: f"/{place}")
 
+pytestmark = once
+
 AWKWARD = [
-    "", " ", '"', '""', '"a"', "=7", "=true", "=", "[1]", "a\nb", "\r\n", "\t", "\0", "<b>", "</textarea>", "&amp;", "a,b",
-    "\u2028", "\xa0", "' OR 1=1 --", "5", "true", "{{ x }}", "null",
-]  # fmt: skip
+    "",
+    " ",
+    '"',
+    '""',
+    '"a"',
+    "=7",
+    "=true",
+    "=",
+    "[1]",
+    "a\nb",
+    "\r\n",
+    "\t",
+    "\0",
+    "<b>",
+    "</textarea>",
+    "&amp;",
+    "a,b",
+    "\u2028",
+    "\xa0",
+    "' OR 1=1 --",
+    "5",
+    "true",
+    "{{ x }}",
+    "null",
+]
 texts = st.sampled_from(AWKWARD) | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 numbers = st.integers(-(10**19), 10**19) | st.decimals(-1000, 1000, places=3)
 dates = st.sampled_from(["2026-11-30", "2024-02-29T03:00:00Z", "2024-02-29T03:00:00.5+05:30"])
@@ -170,8 +195,13 @@ def test_what_is_not_finished_is_a_fault_of_its_rule(field, operator, values, sa
 
 
 def test_a_fault_of_the_api_is_shown_at_the_rule_that_it_is_about():
-    tree = {"combinator": "and", "rules": [{"field": "n", "operator": "=", "value": 1}, {"combinator": "or", "rules": [
-        {"field": "s", "operator": "=", "value": "x"}]}]}  # fmt: skip
+    tree = {
+        "combinator": "and",
+        "rules": [
+            {"field": "n", "operator": "=", "value": 1},
+            {"combinator": "or", "rules": [{"field": "s", "operator": "=", "value": "x"}]},
+        ],
+    }
     made = drafts.made_of(drafts.draft_of(tree, KINDS), KINDS)
     made.take("filter.rules[1].rules[0].value[3]", "too long")
     made.take("filter.rules[0]", "odd")

@@ -257,7 +257,7 @@ def test_the_server_says_how_to_begin_and_the_link_makes_the_first_admin_and_the
             assert (answer.status_code, "This link has ended" in answer.text) == (410, True)
 
 
-def test_signing_in_and_out_over_http(server, people, nobody):
+def test_signing_in_and_out_over_http(nobody):
     answer = nobody.sign_in("vi@example.com", "wrong wrong wrong")
     assert (answer.status_code, WRONG in answer.text, "wrong wrong" in answer.text) == (401, True, False)
     answer = nobody.post(
@@ -278,12 +278,12 @@ def test_signing_in_and_out_over_http(server, people, nobody):
 @pytest.mark.parametrize(
     "wanted", ["https://evil.example", "//evil.example", "/docs", "/console//evil", "\\\\evil", ""]
 )
-def test_signing_in_leads_to_the_console_and_nowhere_else(server, people, nobody, wanted):
+def test_signing_in_leads_to_the_console_and_nowhere_else(nobody, wanted):
     answer = nobody.post("/console/sign-in", data={"email": "vi@example.com", "password": PASSWORD, "next": wanted})
     assert answer.headers["location"] == "/console"
 
 
-def test_behind_https_the_cookie_is_for_https_only(server, people, nobody):
+def test_behind_https_the_cookie_is_for_https_only(nobody):
     nobody.headers["x-forwarded-proto"] = "https"
     assert "Secure" in nobody.sign_in("vi@example.com").headers["set-cookie"]
 
@@ -302,7 +302,7 @@ def test_sessions_are_listed_and_can_be_ended(server, people):
         assert one.see("profiles").status_code == 200
 
 
-def test_nobody_ends_somebody_elses_session(server, people, nobody):
+def test_nobody_ends_somebody_elses_session(people, nobody):
     nobody.sign_in("ed@example.com")
     digest = people.vi.get("/console/account").text.split('name="digest" value="')[-1][:64]
     nobody.post("/console/account/end", data={"digest": digest})

@@ -58,7 +58,7 @@ class _Reader(HTMLParser):
         elif tag == "textarea" and self._area is not None:
             name, parts = self._area
             text = "".join(parts)
-            self._open[-1].fields.append((name, text[1:] if text.startswith("\n") else text))
+            self._open[-1].fields.append((name, text.removeprefix("\n")))
             self._area = None
         elif tag == "option":
             self._finish_option()

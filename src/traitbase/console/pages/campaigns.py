@@ -283,16 +283,27 @@ async def _reach(page: Page, within: list[dict[str, Any]], channels: list[str]) 
     found: list[tuple[str, str]] = []
     inactive = await _count(page, [*within, {"field": "$status", "operator": "=", "value": 0}])
     if inactive:
-        found.append(("warn", f"{inactive:,} are inactive and receive nothing."))
+        found.append(("warn", f"{_so_many(inactive)} inactive and receive nothing."))
     for channel in channels:
         missing = await _count(page, [*within, {"field": f"$channel.{channel}", "operator": "null"}])
         if missing is not None:
-            found.append(("warn" if missing else "good", f"{missing:,} have no destination on {channel}."))
+            found.append(
+                (
+                    "warn" if missing else "good",
+                    f"{missing:,} {'has' if missing == 1 else 'have'} no destination on {channel}.",
+                )
+            )
         suppressed = await _suppressed(page, within, channel)
         if suppressed is not None:
-            text = f"{suppressed:,} are known to be suppressed on {channel}. Each is looked at again right before the send."
+            text = (
+                f"{_so_many(suppressed)} known to be suppressed on {channel}; all are looked at again when it is sent."
+            )
             found.append(("warn" if suppressed else "good", text))
     return found
+
+
+def _so_many(count: int) -> str:
+    return f"{count:,} {'is' if count == 1 else 'are'}"
 
 
 async def _suppressed(page: Page, within: list[dict[str, Any]], channel: str) -> int | None:

@@ -15,6 +15,7 @@ _PREVIEW_POLICY = (
 )
 """A message is somebody's HTML: shown without scripts, forms, or anything that would be loaded."""
 
+_CHANNELS = [Channel.EMAIL.value, *(each.value for each in Channel if each is not Channel.EMAIL)]
 _WORDS = {
     "type": ((EventType.MARKETING.value, "marketing: people can choose not to get it"),
              (EventType.TRANSACTIONAL.value, "transactional: because of something they did")),
@@ -68,7 +69,7 @@ async def _show(page: Page, event: dict[str, Any], faults: Faults, *, status: in
         event=event,
         topics=topics,
         integrations=await integrations_of(page),
-        channels=[each.value for each in Channel],
+        channels=_CHANNELS,
         words=_WORDS,
     )
 

@@ -26,7 +26,7 @@
   // A form that is sent twice by a double click is sent once.
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (form.target || form.hasAttribute("hx-post")) return;
+    if (event.submitter?.formTarget || form.hasAttribute("hx-post")) return;
     if (form.dataset.sent) { event.preventDefault(); return; }
     form.dataset.sent = "1";
     window.setTimeout(() => { delete form.dataset.sent; }, 4000);
