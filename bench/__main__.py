@@ -10,12 +10,24 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import batches, campaigns, cohorts, importing, listing, postgres, singles, startup
+from bench import batches, campaigns, cohorts, console, importing, listing, postgres, singles, startup
 from bench.processes import Broken
 from bench.report import Line, table
 from bench.rounds import Rounds
 
-_PARTS = ("set", "batch", "latency", "startup", "import", "listing", "cohorts", "campaigns", "postgres", "pushdown")
+_PARTS = (
+    "set",
+    "batch",
+    "latency",
+    "startup",
+    "import",
+    "listing",
+    "cohorts",
+    "console",
+    "campaigns",
+    "postgres",
+    "pushdown",
+)
 
 
 def main() -> int:
@@ -63,6 +75,7 @@ _OTHERS = {
     "import": importing.figures,
     "listing": listing.figures,
     "cohorts": cohorts.figures,
+    "console": console.figures,
     "campaigns": campaigns.figures,
     "postgres": postgres.rates,
     "pushdown": postgres.counts,

@@ -8,7 +8,7 @@ import pytest
 
 from support.campaigning import ACCEPTED, SPACE, START_US, World
 from traitbase.domain.attributes import Attributes, Choice, Preference
-from traitbase.domain.campaigns import CampaignState
+from traitbase.domain.campaigns import CampaignState, decode_campaign
 from traitbase.domain.deliveries import DeliveryState
 from traitbase.domain.destinations import Channel
 from traitbase.domain.errors import Conflict, InvalidInput, Refused
@@ -16,6 +16,8 @@ from traitbase.domain.suppressions import SuppressionBody
 from traitbase.services.campaigns import sending
 from traitbase.services.campaigns.feedback import Feedback
 from traitbase.services.campaigns.ports import Message, Outcome, OutcomeKind
+from traitbase.services.campaigns.preparing import Audiences
+from traitbase.services.campaigns.reporting import counts_of
 from traitbase.services.campaigns.sealing import Vault, new_key
 from traitbase.services.ports import ErasedPerson, Erasure, WriteSet
 from traitbase.services.suppressions import suppress
@@ -72,6 +74,20 @@ class TestTheAudience:
         world.launch(again)
         world.run_out(world.worker())
         assert set(world.provider.times()) == before, "the same people are in the sample"
+
+    @pytest.mark.parametrize("options", [{}, {"control": 0.25}, {"sample": 0.5}, {"control": 0.1, "sample": 0.01}])
+    def test_is_counted_ahead_as_it_is_resolved(self, world: World, options: dict[str, float]) -> None:
+        ids = world.people(300)
+        audience = {"cohort_id": world.static_cohort(ids), "exclude": [world.static_cohort(ids[:50])]}
+        campaign_id = world.campaign("", audience=audience, options=options)
+        audiences = Audiences(world.store, world.asking, lambda: world.now)
+        counted = audiences.count(SPACE, decode_campaign(world.found(campaign_id).document))
+        world.launch(campaign_id)
+        world.run_out(world.worker())
+        (run,) = world.store.list_runs(SPACE, campaign_id, limit=10)
+        assert counts_of(run) == counted
+        assert counted.members == 250
+        assert sum(world.states(campaign_id).values()) == 250 - counted.control - counted.outside
 
     @pytest.mark.parametrize(("expected", "is_held"), [(20, False), (22, False), (23, True), (18, True), (0, True)])
     def test_that_is_not_as_large_as_expected_is_held(self, world: World, expected: int, *, is_held: bool) -> None:

@@ -205,11 +205,17 @@ def group_of(distinct_id: str, options: Options) -> Group:
     The control group are the lowest buckets, the sample the next ones: raising the sample only ever adds people.
     """
     bucket = bucket_of(distinct_id)
-    control = round((options.control or 0) * BUCKETS)
+    control, sent_to = bounds_of(options)
     if bucket < control:
         return Group.CONTROL
+    return Group.SENT_TO if bucket < sent_to else Group.OUTSIDE
+
+
+def bounds_of(options: Options) -> tuple[int, int]:
+    """Return the bucket below which somebody is in the control group, and the one below which they are sent to."""
+    control = round((options.control or 0) * BUCKETS)
     sample = BUCKETS if options.sample is None else round(options.sample * (BUCKETS - control))
-    return Group.SENT_TO if bucket < control + sample else Group.OUTSIDE
+    return control, control + sample
 
 
 def is_as_expected(members: int, *, expected: int | None, tolerance: float) -> bool:

