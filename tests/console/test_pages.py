@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import io
 import json
+import os
 import re
 import time
 from decimal import Decimal
@@ -12,6 +14,7 @@ import pytest
 
 from support.forms import form_to
 from support.people import create, fresh_id
+from traitbase.console import uploads
 
 NASTY = "<script>alert(1)</script>"
 NASTY_NAME = "\"><img src=x onerror=alert(1)>'{{7*7}}"
@@ -772,3 +775,16 @@ def test_the_theme_is_remembered(people):
         assert f'data-theme="{theme}"' in people.vi.get("/console/account").text
     people.vi.post("/console/theme", data={"theme": ""})
     assert "data-theme" not in people.vi.get("/console/account").text
+
+
+def test_an_uploaded_file_waits_for_its_owner_only_and_not_for_ever(tmp_path):
+    folder = uploads.folder_of(tmp_path / "uploads")
+    kept = folder / uploads.keep(folder, io.BytesIO(b"x"), "../../people.parquet")
+    assert (kept.parent, kept.suffix, kept.read_bytes()) == (folder, ".parquet", b"x")
+    assert (kept.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o600, 0o700)
+    uploads.forget_old(folder)
+    assert kept.exists()
+    day_ago = time.time() - 86_401
+    os.utime(kept, (day_ago, day_ago))
+    uploads.forget_old(folder)
+    assert not kept.exists()

@@ -47,6 +47,7 @@ from traitbase.api.subscriptions import subscription_routes
 from traitbase.api.suppressions import suppression_routes
 from traitbase.api.writer import GroupCommitWriter
 from traitbase.console.app import ConsoleApp, ConsoleParts
+from traitbase.console.uploads import forget_old
 from traitbase.domain.errors import Fault, InvalidInput, Refused, TraitbaseError
 from traitbase.domain.spaces import Environment, Space
 from traitbase.services.accounts.ports import AccountStore
@@ -382,6 +383,7 @@ class TraitbaseApp:
 
     def _forget_access(self) -> None:
         self._parts.store.forget_expired_access(now_us=self._parts.now_us())
+        forget_old(self._parts.uploads)
         self._parts.store.forget_jobs(updated_before_us=self._parts.now_us() - _JOBS_KEPT_DAYS * _DAY_US)
 
     def _trim_feed(self) -> None:

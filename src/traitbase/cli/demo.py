@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from traitbase import bootstrap
+from traitbase.cli.accounts import people_of
 from traitbase.cli.sink import MailSink
 from traitbase.domain.errors import Refused
 from traitbase.domain.keys import Reach, Scope
@@ -71,6 +73,7 @@ def demo(
         if exit_:
             return
         console.print(f"\nServing on [bold]{url}[/] until Ctrl-C; the API is described at {url}/docs")
+        console.print(f"The console: {url}/console/link/{_first_link(data)} (works once)", soft_wrap=True)
         console.print(f'Try: curl {url}/v1/{_WORKSPACE}/live/profiles/user-7 -H "Authorization: Bearer {key}"')
         server.wait()
     except KeyboardInterrupt:
@@ -94,6 +97,13 @@ def _fresh_workspace(data: Path) -> str:
     )
     store.close()
     return made.secret
+
+
+def _first_link(data: Path) -> str:
+    with closing(bootstrap.open_store(load_settings(data=data, database_url=""))) as store:
+        token = people_of(store).first_link()
+    assert token is not None, "the demo's data was made anew"
+    return token
 
 
 def _url_of(server: subprocess.Popen[str]) -> str:

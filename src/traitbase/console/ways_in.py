@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from traitbase.console import uploads
 from traitbase.console.pages import (
     access,
     campaigns,
@@ -61,9 +62,7 @@ WAYS: tuple[Way, ...] = (
     done("property/delete", properties.delete, _ADMIN, "property.delete"),
     # Imports, and other long work
     seen("imports", imports.show_all),
-    dataclasses.replace(
-        done("imports/upload", imports.upload, _EDITOR, "import.upload"), body_bytes=imports.UPLOAD_BYTES_MAX
-    ),
+    dataclasses.replace(done("imports/upload", imports.upload, _EDITOR, "import.upload"), body_bytes=uploads.BYTES_MAX),
     seen("imports/plan", imports.show_plan, _EDITOR),
     done("imports/start", imports.start, _EDITOR, "import.start"),
     seen("job", imports.show_job),

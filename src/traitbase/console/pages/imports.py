@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import secrets
-import shutil
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
 
-from traitbase.console import jobs
+from traitbase.console import jobs, uploads
 from traitbase.console.page import Desk, Faults, Page
 from traitbase.console.values import KINDS
 from traitbase.domain.errors import InvalidInput, NotFound, TraitbaseError
@@ -24,10 +19,7 @@ from traitbase.services.imports.columns import Origin
 from traitbase.services.imports.importing import Import, Sources, Watch, check_import, plan_import, run_import
 from traitbase.services.imports.sources import Format, ImportOptions, open_source
 
-UPLOAD_BYTES_MAX = 512 * 1024 * 1024
-_KEPT_SECONDS = 24 * 3_600
 _SHOWN = 20
-_SUFFIXES = {"csv", "tsv", "txt", "ndjson", "jsonl", "parquet"}
 _WHY = {
     Origin.DEFINED: "defined already",
     Origin.ASKED: "chosen here",
@@ -54,9 +46,8 @@ async def upload(page: Page) -> Response:
     if file is None:
         return await _show_all(page, Faults("", {"file": "choose a file first"}), status=400)
     name = Path(file.filename or "file").name[:200]
-    suffix = name.rpartition(".")[2].lower()
-    stored = f"{secrets.token_hex(16)}.{suffix if suffix in _SUFFIXES else 'csv'}"
-    path = _folder(page.desk) / stored
+    folder = uploads.folder_of(page.desk.parts.uploads)
+    stored = await page.run(uploads.keep, folder, file.file, name)
     about: dict[str, Any] = {
         "kind": "import",
         "file": name,
@@ -66,11 +57,10 @@ async def upload(page: Page) -> Response:
         "delimiter": page.text("delimiter") or None,
         "types": {},
     }
-    await page.run(_copy, file.file, path)
     try:
         await page.run(_plan, page.desk, page.space, about)
     except TraitbaseError as error:
-        path.unlink(missing_ok=True)
+        (folder / stored).unlink(missing_ok=True)
         message = error.message.replace("--encoding", "the encoding").replace(stored, name)
         where = "encoding" if "encoding" in message else "file"
         return await _show_all(page, Faults("", {where: message}), status=400)
@@ -133,7 +123,7 @@ async def start(page: Page) -> Response:
             tally = await jobs.in_thread_of_its_own(run)
         finally:
             if not is_trial:
-                (_folder(desk) / about["stored"]).unlink(missing_ok=True)
+                (uploads.folder_of(desk.parts.uploads) / about["stored"]).unlink(missing_ok=True)
         return _summary(tally)
 
     page.about(job.about["file"])
@@ -166,7 +156,7 @@ async def _waiting(page: Page, job_id: str) -> jobs.Job:
     job = await jobs.find(page, job_id)
     if job.row.state is not JobState.WAITING or job.about.get("kind") != "import":
         raise page.missing("import that waits to be begun: it was begun already")
-    if not (_folder(page.desk) / str(job.about["stored"])).exists():
+    if not (uploads.folder_of(page.desk.parts.uploads) / str(job.about["stored"])).exists():
         message = "the file is not here any more (files wait for a day, on the server that took them): upload it again"
         raise NotFound(message)
     return job
@@ -182,7 +172,7 @@ def _plan(desk: Desk, space: Space, about: dict[str, Any]) -> Import:
         kinds[name] = Kind(word)
     format_ = Format(about["format"]) if about["format"] in set(Format) else None
     options = ImportOptions(format_, about["delimiter"], about["encoding"], kinds)
-    opened = open_source(_folder(desk) / about["stored"], options)
+    opened = open_source(uploads.folder_of(desk.parts.uploads) / about["stored"], options)
     return plan_import(desk.parts.store, space, opened, asked=kinds)
 
 
@@ -216,21 +206,3 @@ def _summary(tally: Tally) -> dict[str, Any]:
             for each in tally.samples
         ],
     }
-
-
-def _folder(desk: Desk) -> Path:
-    """Return where uploaded files wait, for their owner only."""
-    folder = desk.parts.uploads or Path(tempfile.gettempdir()) / "traitbase-uploads"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
-
-
-def _copy(source: Any, path: Path) -> None:
-    """Store an uploaded file, and delete those that nobody came back for."""
-    for old in path.parent.iterdir():
-        with contextlib.suppress(OSError):
-            if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
-                old.unlink()
-    with path.open("wb") as target:
-        path.chmod(0o600)
-        shutil.copyfileobj(source, target)
