@@ -209,6 +209,17 @@ def test_a_fault_of_the_api_is_shown_at_the_rule_that_it_is_about():
     assert made.faults == {"r-1-0": "too long", "r-0": "odd", "r": "everything"}
 
 
+def test_of_very_many_properties_a_rule_does_not_list_all():
+    kinds = {f"p{number}": Kind.NUMBER for number in range(1_000)}
+    draft = drafts.DraftGroup(
+        parts=[drafts.DraftRule(f"r-{number}", f"p{number}", "=", {"value": "1"}) for number in range(100)]
+    )
+    html = drawn("builder.html", page=PAGE, builder=Builder(draft, kinds, []), **_words())
+    assert html.count("<option") < 1_000 + 100 * 20
+    made = drafts.made_of(drafts.read_draft(dict(forms_in(html)[0].fields), {}), kinds)
+    assert [each["field"] for each in made.tree["rules"]] == [f"p{number}" for number in range(100)]
+
+
 def test_numbers_keep_all_their_digits():
     tree = {"rules": [{"field": "n", "operator": "in", "value": [9007199254740993, Decimal("0.1000000000000000001")]}]}
     made = drafts.made_of(sent_by_browser(drafts.draft_of(tree, KINDS)), KINDS)

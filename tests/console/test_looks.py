@@ -19,7 +19,7 @@ LOOKS = {"wide-light": (WIDE, "light"), "narrow-dark": (NARROW, "dark")}
 FILES = {"cohort/export", "campaign/export"}
 """What is no page."""
 
-PARTS = {"profile/cohorts", "profile/deliveries", "cohort/explain"}
+PARTS = {"overview/total", "profile/cohorts", "profile/deliveries", "cohort/explain"}
 """Parts of pages, which are drawn within them."""
 
 

@@ -60,6 +60,8 @@ def _scope(question: Question, authorization: bytes) -> dict[str, Any]:
     if question.body is not None:
         headers.append((b"content-type", question.content_type.encode()))
         headers.append((b"content-length", str(len(question.body)).encode()))
+    if question.idempotency_key is not None:
+        headers.append((b"idempotency-key", question.idempotency_key.encode()))
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},

@@ -24,6 +24,7 @@ class Question(NamedTuple):
     query: tuple[tuple[str, str | int | None], ...] = ()
     body: bytes | None = None
     content_type: str = "application/json"
+    idempotency_key: str | None = None
 
 
 class Answer(NamedTuple):

@@ -31,6 +31,7 @@ COOKIE = "traitbase_session"
 THEME_COOKIE = "traitbase_theme"
 
 _T = TypeVar("_T")
+_FORM_KEY_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +245,17 @@ class Page:
         sent = None if body is None else encoded(body)
         question = Question(method, ("v1", self.space.workspace_id, environment, *path), tuple(query.items()), sent)
         return await self.desk.parts.api.ask(self.caller, question)
+
+    async def ask_once(self, key: str, method: str, *path: str, body: object) -> Answer:
+        """Call the API so that the same form, sent twice, is done once. `key` is the form's own, see `form_key`."""
+        kept = key if key.isascii() and key.isalnum() and len(key) <= _FORM_KEY_MAX else None
+        question = Question(method, ("v1", *self.space, *path), (), encoded(body), idempotency_key=kept)
+        return await self.desk.parts.api.ask(self.caller, question)
+
+    @property
+    def form_key(self) -> str:
+        """A key for a form on this page."""
+        return self.desk.parts.new_id().replace("-", "")
 
     async def ask_workspace(self, method: str, *path: str, body: object = None, **query: str | int | None) -> Answer:
         """Call the API in this workspace, in what both environments share."""

@@ -37,6 +37,7 @@ WAYS: tuple[Way, ...] = (
     Way("POST", "account/end", access.end_session, None),
     # Profiles
     seen("", workspace.show_overview),
+    seen("overview/total", workspace.show_total),
     seen("profiles", profiles.show_table),
     seen("profiles/new", profiles.show_new, _EDITOR),
     done("profiles/create", profiles.create, _EDITOR, "profile.create"),

@@ -21,6 +21,9 @@ _OFFERED = 30
 _SAMPLE = 8
 _MEMBERS = 50
 _OFFERED_FIELDS_MAX = 25
+_NAMES_MAX = 200
+"""Of more properties, each rule does not list all: they would be 500 times some thousand choices on a page."""
+
 FORMATS = ("csv", "ndjson", "parquet")
 
 
@@ -137,6 +140,7 @@ def _words() -> dict[str, Any]:
         "sizes": drafts.size_operators(),
         "cohort_field": Field.COHORT.value,
         "depth_max": drafts.DEPTH_MAX,
+        "names_max": _NAMES_MAX,
     }
 
 

@@ -56,7 +56,10 @@ async def show_table(page: Page) -> Response:
         chosen = [each["name"] for each in by_use if each["state"] == "active"][:_COLUMNS_USUAL]
     sought, cohort_id = page.query("q").strip(), page.query("cohort")
     sort, cursor = page.query("sort", _SORTS[0][0]), page.query("cursor") or None
-    if cohort_id:
+    if cohort_id and sought:
+        body = {"filter": _sought_in(cohort_id, sought), "limit": _PAGE, "cursor": cursor}
+        answer = await page.ask("POST", "profiles", "query", body=body)
+    elif cohort_id:
         answer = await page.ask("GET", "cohorts", cohort_id, "members", limit=_PAGE, cursor=cursor)
     elif sought:
         answer = await page.ask("GET", "profiles", q=sought, limit=_PAGE, cursor=cursor)
@@ -78,6 +81,16 @@ async def show_table(page: Page) -> Response:
         cohorts=[] if page.is_fragment else await cohorts_of(page),
         kinds={each["name"]: each["type"] for each in definitions},
     )
+
+
+def _sought_in(cohort_id: str, sought: str) -> dict[str, Any]:
+    """Return the rule of those members of a cohort whose id, name or email address begins so."""
+    begins = [
+        {"field": name, "operator": "beginsWith", "value": sought, "ignoreCase": name != "$distinct_id"}
+        for name in ("$distinct_id", "$name", "$channel.email")
+    ]
+    member = {"field": "$cohort", "operator": "in", "value": [cohort_id]}
+    return {"combinator": "and", "rules": [member, {"combinator": "or", "rules": begins}]}
 
 
 async def show_new(page: Page) -> Response:
@@ -107,7 +120,11 @@ async def create(page: Page) -> Response:
 
 async def show(page: Page) -> Response:
     """Show everything that is kept about one person."""
-    profile = await page.get("profiles", page.query("id"))
+    return await _show(page, page.query("id"), Faults(), {})
+
+
+async def _show(page: Page, wanted: str, faults: Faults, given: dict[str, str], *, status: int = 200) -> Response:
+    profile = await page.get("profiles", wanted)
     distinct_id = profile["distinct_id"]
     history = await page.get("profiles", distinct_id, "history", limit=_HISTORY, cursor=page.query("history") or None)
     suppressions = await page.ask_workspace("GET", "suppressions", distinct_id=distinct_id)
@@ -125,6 +142,9 @@ async def show(page: Page) -> Response:
     definitions = {each["name"]: each for each in await definitions_of(page)}
     return page.render(
         "profile.html",
+        status=status,
+        faults=faults,
+        given=given,
         profile=profile,
         history=history,
         changes=_last_changes(history["items"]),
@@ -234,7 +254,8 @@ async def _apply(page: Page, distinct_id: str, name: str, given: dict[str, str])
         body[operation.value] = {name: read_element(text) if is_element else read_value(kind, text)}
     if not is_defined and operation is not Operation.UNSET:
         _refuse(Faults.in_answer(await page.ask("POST", "properties", body={"name": name, "type": kind.value})))
-    answer = await page.ask("POST", "profiles", "properties", OPERATIONS[operation][0], body=body)
+    endpoint = OPERATIONS[operation][0]
+    answer = await page.ask_once(given.get("form_key", ""), "POST", "profiles", "properties", endpoint, body=body)
     _refuse(Faults.in_answer(answer))
     request_id = str(answer.json["request_id"])
     receipt = await page.get("requests", request_id)
@@ -257,7 +278,7 @@ async def change(page: Page) -> Response:
     body: dict[str, object] = {"name": given.get("name", "").strip() or None}
     body["timezone"] = given.get("timezone", "").strip() or None
     body["status"] = 0 if given.get("status") == "0" else 1
-    return await _changed(page, await page.ask("PUT", "profiles", given.get("id", ""), body=body), given.get("id", ""))
+    return await _changed(page, await page.ask("PUT", "profiles", given.get("id", ""), body=body))
 
 
 async def change_channel(page: Page) -> Response:
@@ -270,13 +291,13 @@ async def change_channel(page: Page) -> Response:
         answer = await page.ask("PATCH", "profiles", distinct_id, "channel", body=body)
     else:
         answer = await page.ask("POST", "profiles", distinct_id, "channel", "delete", body={"channel": [channel]})
-    return await _changed(page, answer, distinct_id)
+    return await _changed(page, answer)
 
 
-async def _changed(page: Page, answer: Any, distinct_id: str) -> Response:
-    faults = Faults.in_answer(answer)
+async def _changed(page: Page, answer: Any) -> Response:
+    distinct_id, faults = page.text("id"), Faults.in_answer(answer)
     if faults:
-        return page.render("profile_refused.html", status=400, faults=faults, distinct_id=distinct_id)
+        return await _show(page, distinct_id, faults, page.fields(), status=400)
     request_id = answer.json.get("request_id")
     page.about(request_id=request_id)
     return page.go("profile", id=distinct_id, said="saved", request=request_id)

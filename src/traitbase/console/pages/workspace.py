@@ -33,15 +33,12 @@ ROLES = (
 
 async def show_overview(page: Page) -> Response:
     """Show how things are, and what to do next where there is nothing yet."""
-    total = await page.ask("POST", "cohorts", "preview", body={"filter": {"rules": []}, "sample": 0})
     definitions = await definitions_of(page)
     campaigns = (await page.get("campaigns"))["items"]
     ignored = sorted((each for each in definitions if each["ignored"]), key=lambda each: -each["ignored"])
     keys = await page.run(page.desk.parts.store.list_api_keys, page.space.workspace_id)
     return page.render(
         "overview.html",
-        total=total.json["total"] if total.is_good else None,
-        why_not=total.message,
         definitions=definitions,
         ignored=ignored[:_SHOWN],
         cohorts=await cohorts_of(page),
@@ -50,6 +47,13 @@ async def show_overview(page: Page) -> Response:
         has_keys=any(key.revoked_at_us is None for key, _ in keys),
         profiles=(await page.get("profiles", sort="-created_at", limit=_SHOWN))["items"],
     )
+
+
+async def show_total(page: Page) -> Response:
+    """Say how many profiles there are: a part of the overview, since it waits for an engine that has just started."""
+    answer = await page.ask("POST", "cohorts", "preview", body={"filter": {"rules": []}, "sample": 0})
+    total = answer.json["total"] if answer.is_good else None
+    return page.render("overview_total.html", total=total, why_not=answer.message)
 
 
 async def show_keys(page: Page) -> Response:
