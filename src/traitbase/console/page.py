@@ -32,6 +32,7 @@ THEME_COOKIE = "traitbase_theme"
 
 _T = TypeVar("_T")
 _FORM_KEY_MAX = 64
+_CONFLICT = 409
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ class Faults:
         """Return what the API says is wrong; nothing if it did what it was asked for."""
         if answer.is_good:
             return cls()
+        if answer.status == _CONFLICT and "choose another name" in answer.message:
+            return cls("", {"name": answer.message})
         fields: dict[str, str] = {}
         for path, message in answer.errors:
             fields.setdefault(path, message.removeprefix(f"{path}: ").removeprefix(f"{path}: "))

@@ -125,8 +125,6 @@ async def save(page: Page) -> Response:
         answer = await page.ask("POST", "campaigns", body=body)
     faults = Faults.in_answer(answer)
     if faults:
-        if not faults.fields and "already" in faults.message:
-            faults = Faults("", {"name": faults.message})
         return await _show_form(page, given, faults, status=400)
     page.about(str(body["name"]))
     return page.go("campaign", id=answer.json["campaign_id"], said="saved" if campaign_id else "created")

@@ -221,8 +221,6 @@ def _sorted_out(faults: Faults, made: Made) -> Faults:
         if path.startswith("filter"):
             made.take(path, message)
             del faults.fields[path]
-    if "name" in faults.message and not faults.fields and "already" in faults.message:
-        return Faults("", {"name": faults.message})
     return faults
 
 

@@ -101,8 +101,6 @@ async def save(page: Page) -> Response:
         answer = await page.ask("POST", "events", body=event)
     faults = Faults.in_answer(answer)
     if faults:
-        if not faults.fields and "already" in faults.message:
-            faults = Faults("", {"name": faults.message})
         return await _show(page, {**event, "event_id": event_id}, faults, status=400)
     page.about(str(event.get("name")))
     return page.go("event", id=answer.json["event_id"], said="saved" if event_id else "created")

@@ -83,8 +83,6 @@ async def save(page: Page) -> Response:
         answer = await page.ask("POST", "integrations", body=body)
     faults = Faults.in_answer(answer)
     if faults:
-        if not faults.fields and "already" in faults.message:
-            faults = Faults("", {"name": faults.message})
         shown = {**body, "integration_id": integration_id, "secrets": []}
         return await _show(page, shown, faults, status=400)
     page.about(str(body["name"]))
