@@ -66,6 +66,7 @@ async def upload(page: Page) -> Response:
         return await _show_all(page, Faults("", {where: message}), status=400)
     job = jobs.new_job(page, about, state=JobState.WAITING)
     await jobs.keep(page.desk, page.space, job)
+    page.about(name)
     return page.go("imports/plan", id=job.row.job_id)
 
 
