@@ -302,6 +302,19 @@ def test_sessions_are_listed_and_can_be_ended(server, people):
         assert one.see("profiles").status_code == 200
 
 
+def test_who_signs_in_and_who_changes_a_password_is_in_the_audit_log(people, server):
+    with Visitor(server) as visitor:
+        visitor.sign_in("ed@example.com")
+        given = {"current": "wrong wrong", "new": "another few words"}
+        assert visitor.post("/console/account/password", data=given).status_code == 400
+        log = people.ada.see("audit").text
+        assert ("account.sign_in" in log, "account.password" in log) == (True, False)
+        for current, new in ((PASSWORD, "another few words"), ("another few words", PASSWORD)):
+            assert visitor.post("/console/account/password", data={"current": current, "new": new}).status_code == 303
+    assert people.ada.see("audit").text.count("account.password") == 2
+    assert people.ed.sign_in("ed@example.com").status_code == 303
+
+
 def test_nobody_ends_somebody_elses_session(people, nobody):
     nobody.sign_in("ed@example.com")
     digest = people.vi.get("/console/account").text.split('name="digest" value="')[-1][:64]

@@ -34,6 +34,9 @@ _HASHING_AT_ONCE = 2
 _FIELDS_MAX = 6_000
 """A rule of 500 rules has some ten fields for each."""
 
+_FIELD_BYTES_MAX = 4 * 1024 * 1024
+"""Of a field that is no file: those are kept in memory."""
+
 _log = structlog.get_logger()
 
 _POLICY = (
@@ -105,8 +108,14 @@ class ConsoleApp:
             _log.error("page_failed", error=type(error).__name__, at=at)
             return _dressed(_told(page, error))
         if way.action is not None and (response.status_code == 303 or "hx-redirect" in response.headers):
-            await page.note(way.action)
+            await self._note(page, way.action)
         return _dressed(response)
+
+    async def _note(self, page: Page, action: str) -> None:
+        try:
+            await page.note(action)
+        except TraitbaseError as error:  # it is done all the same, and whoever did it must not be told otherwise
+            _log.error("audit_entry_lost", action=action, account=page.signed_in.account.account_id, reason=error.code)
 
     async def _find_here(self, request: Request, session: Session | None) -> Here:
         """Return where a page is. Raises NotFound alike for what there is not and for what is nobody's business."""
@@ -156,7 +165,7 @@ async def _read_form(request: Request, at_most: int) -> FormData:
 
     counting = Request(request.scope, counted)
     try:
-        return await counting.form(max_files=1, max_fields=_FIELDS_MAX, max_part_size=at_most)
+        return await counting.form(max_files=1, max_fields=_FIELDS_MAX, max_part_size=_FIELD_BYTES_MAX)
     except HTTPException as error:
         raise InvalidInput(f"the form cannot be read: {error.detail}") from error
 

@@ -10,9 +10,10 @@ from starlette.responses import RedirectResponse, Response
 from traitbase.console.page import COOKIE, ROOT, THEME_COOKIE, Faults, Page, address
 from traitbase.domain.errors import InvalidInput, Refused, TraitbaseError
 from traitbase.domain.spaces import Environment
+from traitbase.services.accounts.audit import Done
 from traitbase.services.accounts.people import Newcomer
 from traitbase.services.accounts.ports import LinkKind
-from traitbase.services.accounts.sessions import LONGEST_DAYS
+from traitbase.services.accounts.sessions import LONGEST_DAYS, Session
 
 _COOKIE_SECONDS = LONGEST_DAYS * 86_400
 _THEME_SECONDS = 365 * 86_400
@@ -52,7 +53,16 @@ async def sign_in(page: Page) -> Response:
         status = 429 if error.code == "too_many_attempts" else 401
         context = {"next": page.text("next"), "email": page.text("email"), "is_new": False}
         return page.render("sign_in.html", status=status, faults=Faults(error.message), **context)
+    session = await page.run(sessions.find, token)
+    if session is not None:
+        await _note_everywhere(page, session, "account.sign_in")
     return _with_session(page, token, _wanted(page.text("next")))
+
+
+async def _note_everywhere(page: Page, session: Session, action: str) -> None:
+    """Write what somebody did with their account into the audit log of each workspace that they have a role in."""
+    for workspace_id in session.roles:
+        await page.run(page.desk.audit.note, workspace_id, session.account.account_id, Done(action))
 
 
 async def sign_out(page: Page) -> Response:
@@ -140,6 +150,7 @@ async def change_password(page: Page) -> Response:
         )
     except (InvalidInput, Refused) as error:
         return await _show_account(page, Faults.in_error(error), status=400)
+    await _note_everywhere(page, page.signed_in, "account.password")
     return page.go_to(f"{ROOT}/account?said=password")
 
 
