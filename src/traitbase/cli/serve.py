@@ -133,9 +133,11 @@ def _greet(store: AccountStore, settings: Settings, listener: socket.socket) -> 
     typer.echo(f"Traitbase {traitbase.__version__} on http://{shown}:{port} (API: /docs), data in {place}")
     has_workspace = bool(store.list_workspaces())
     if settings.role.shows_console:
-        token = people_of(store).first_link()
-        url = settings.public_url or f"http://{shown}:{port}"
-        typer.echo(f"Console: {url}/console" if token is None else _first_steps(url, token))
+        reached = "localhost" if host in ("0.0.0.0", "::") else shown  # noqa: S104  # compared, not bound
+        url = settings.public_url or f"http://{reached}:{port}"
+        with contextlib.suppress(Refused):  # a disk that is full, say: everything that can be read is served
+            token = people_of(store).first_link()
+            typer.echo(f"Console: {url}/console" if token is None else _first_steps(url, token))
     if not has_workspace:
         where = "" if settings.database_url.get_secret_value() else f" --data {settings.data}"
         typer.echo(
