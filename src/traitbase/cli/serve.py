@@ -130,15 +130,12 @@ def _greet(store: AccountStore, settings: Settings, listener: socket.socket) -> 
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     place = bootstrap.place_of(settings)
+    # Written before anything is said: whoever reads the greeting finds a server that waits for nobody.
+    console = _console_at(store, settings, shown, port) if settings.role.shows_console else None
     typer.echo(f"Traitbase {traitbase.__version__} on http://{shown}:{port} (API: /docs), data in {place}")
-    has_workspace = bool(store.list_workspaces())
-    if settings.role.shows_console:
-        reached = "localhost" if host in ("0.0.0.0", "::") else shown  # noqa: S104  # compared, not bound
-        url = settings.public_url or f"http://{reached}:{port}"
-        with contextlib.suppress(Refused):  # a disk that is full, say: everything that can be read is served
-            token = people_of(store).first_link()
-            typer.echo(f"Console: {url}/console" if token is None else _first_steps(url, token))
-    if not has_workspace:
+    if console is not None:
+        typer.echo(console)
+    if not store.list_workspaces():
         where = "" if settings.database_url.get_secret_value() else f" --data {settings.data}"
         typer.echo(
             "There is no workspace yet. In another terminal:\n"
@@ -148,7 +145,15 @@ def _greet(store: AccountStore, settings: Settings, listener: socket.socket) -> 
     sys.stdout.flush()
 
 
-def _first_steps(url: str, token: str) -> str:
+def _console_at(store: AccountStore, settings: Settings, shown: str, port: int) -> str:
+    """Return where the console is; as long as nobody can sign in, how to begin."""
+    reached = "localhost" if shown in ("0.0.0.0", "[::]") else shown  # noqa: S104  # compared, not bound
+    url = settings.public_url or f"http://{reached}:{port}"
+    token = None
+    with contextlib.suppress(Refused):  # a disk that is full, say: everything that can be read is served
+        token = people_of(store).first_link()
+    if token is None:
+        return f"Console: {url}/console"
     return (
         f"Nobody can sign in to the console yet. This link makes you its admin; it works once, for "
         f"{LINK_HOURS} hours:\n"
