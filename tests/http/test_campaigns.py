@@ -160,7 +160,8 @@ class TestCalls:
         assert fired.keys() == {"event", "received_time", "request_id", "response"}
         entry = fired["response"]["email"]
         assert entry == {"destination": "a@x.com", "msg_id": f"{fired['request_id']}-0", "status": "ok"}
-        until(lambda: [each["delivery_id"] for each in messages(client)] == [entry["msg_id"]])
+        until(lambda: call(client, "GET", f"deliveries/{entry['msg_id']}").json["state"] == "sent")
+        assert [each["delivery_id"] for each in messages(client)] == [entry["msg_id"]]
         delivery = call(client, "GET", f"deliveries/{entry['msg_id']}").json
         assert (delivery["state"], delivery["distinct_id"], delivery["destination"]) == ("sent", None, "a@x.com")
 
