@@ -168,6 +168,15 @@ def test_a_click_changes_what_it_says_and_nothing_else(tree, data):
     assert drafts.made_of(undone, KINDS).tree == drafts.made_of(before, KINDS).tree
 
 
+def test_the_keyboard_goes_to_the_rule_that_was_added_whatever_stands_behind_it():
+    tree = {"rules": [{"rules": [{"field": "s", "operator": "null"}]}, {"field": "n", "operator": "null"}]}
+    added = [
+        drafts.added_by(drafts.changed(drafts.draft_of(tree, KINDS), action), action)
+        for action in ("add-rule r", "add-rule r-0", "add-group r", "add-group r-0", "remove r-1", "add-rule r-9", "")
+    ]
+    assert added == ["r-2", "r-0-1", "r-2-0", "r-0-1-0", None, None, None]
+
+
 @pytest.mark.parametrize(
     ("field", "operator", "values", "said"),
     [

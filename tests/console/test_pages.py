@@ -8,13 +8,18 @@ import json
 import os
 import re
 import time
+from contextlib import closing
 from decimal import Decimal
 
 import pytest
+import sqlalchemy as sa
 
+from support.data import open_store
 from support.forms import form_to
 from support.people import create, fresh_id
 from traitbase.console import uploads
+from traitbase.services.ports import SuppressionRow
+from traitbase.store.tables import suppressions
 
 NASTY = "<script>alert(1)</script>"
 NASTY_NAME = "\"><img src=x onerror=alert(1)>'{{7*7}}"
@@ -474,6 +479,31 @@ def test_a_campaign_is_written_checked_launched_and_reported(people, audience):
     assert people.vi.see("campaign/export", id=campaign, format="csv").text.count("sent") >= 3
     assert f"Hi P{0}" in html.unescape(people.vi.see("integration", id="sandbox").text)
     assert "sent" in people.vi.see("profile/deliveries", id=f"{word}-0").text
+
+
+def test_the_check_list_knows_of_more_suppressions_than_a_page_has(people, data):
+    """In South, so that nobody else's lists grow: the first and the last of 10,002 are in the audience."""
+    rows = [
+        SuppressionRow("south", f"{number:024x}", "email", f"s-{number}", None, None, None, 1_000, None)
+        for number in range(10_002)
+    ]
+    with closing(open_store(data)) as store, store._database.writing() as connection:
+        connection.execute(sa.insert(suppressions), [row._asdict() for row in rows])
+
+    def do(place, **fields):
+        answer = people.cy.post(f"/console/w/south/live/{place}", data=fields)
+        assert answer.status_code == 303, answer.text
+        return answer.headers["location"].partition("id=")[2].partition("&")[0]
+
+    for distinct_id in ("s-0", "s-10001", "s-none"):
+        do("profiles/create", distinct_id=distinct_id, environment="live", email="a@example.com")
+    everybody = cohort_form({"field": "$status", "operator": "=", "value": "1"})
+    cohort = do("cohorts/save", **{**everybody, "name": "Everybody"})
+    template = {"email.use": "yes", "email.integration_id": "sandbox", "email.subject": "x", "email.text": "x"}
+    event = do("events/save", name="hello", type="transactional", **template)
+    campaign = do("campaigns/save", name="Hello", event_id=event, cohort_id=cohort, kind="now")
+    page = people.cy.see("campaign/launch", workspace="south", id=campaign)
+    assert "2 are known to be suppressed on email" in page.text
 
 
 def test_a_campaign_is_scheduled_with_its_zone_and_taken_back(people, audience):

@@ -39,7 +39,7 @@ def run_server(
     """
     engine = LateEngine(functools.partial(bootstrap.open_engine, store, settings, tell=structlog.get_logger().info))
     try:
-        _serve(_app(store, engine, settings, listener, is_first, shared), settings, listener)
+        _serve(_app(store, engine, settings, listener, is_first=is_first, shared=shared), settings, listener)
     finally:
         engine.close()
 
@@ -49,7 +49,8 @@ def _app(
     engine: CohortEngine,
     settings: Settings,
     listener: socket.socket,
-    is_first: bool,  # noqa: FBT001  # one of the six things that make an application, all by position
+    *,
+    is_first: bool,
     shared: SharedCounts | None,
 ) -> TraitbaseApp:
     return TraitbaseApp(

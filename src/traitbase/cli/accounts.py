@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from contextlib import closing
+from ipaddress import ip_address
 from typing import Annotated
 
 import typer
@@ -30,11 +32,19 @@ def people_of(store: AccountStore) -> People:
     return People(store, audit, now_us=bootstrap.now_us)
 
 
-def link_for(settings: Settings, token: str, *, url: str | None = None) -> str:
-    """Return the address of a one-time link: under the public address, or where the server listens on this machine."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  # compared, not bound
-    local = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
-    return f"{url or settings.public_url or local}/console/link/{token}"
+def console_at(settings: Settings, host: str, port: int) -> str:
+    """Return the address of the console: under the public address, or where the server listens on this machine."""
+    if settings.public_url:
+        return f"{settings.public_url}/console"
+    with contextlib.suppress(ValueError):  # a host's name
+        if ip_address(host).is_unspecified:
+            host = "localhost"  # it listens everywhere, which is no address to open
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/console"
+
+
+def link_for(settings: Settings, token: str) -> str:
+    """Return the address of a one-time link."""
+    return f"{console_at(settings, settings.host, settings.port)}/link/{token}"
 
 
 @app.command()

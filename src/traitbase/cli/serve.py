@@ -17,7 +17,7 @@ import typer
 
 import traitbase
 from traitbase import bootstrap
-from traitbase.cli.accounts import people_of
+from traitbase.cli.accounts import console_at, people_of
 from traitbase.cli.logs import LogWriter
 from traitbase.cli.options import Data
 from traitbase.cli.processes import Inherited, Supervisor, end_with_parent, inherited_from
@@ -131,7 +131,7 @@ def _greet(store: AccountStore, settings: Settings, listener: socket.socket) -> 
     shown = f"[{host}]" if ":" in host else host
     place = bootstrap.place_of(settings)
     # Written before anything is said: whoever reads the greeting finds a server that waits for nobody.
-    console = _console_at(store, settings, shown, port) if settings.role.shows_console else None
+    console = _begin_at(store, console_at(settings, host, port)) if settings.role.shows_console else None
     typer.echo(f"Traitbase {traitbase.__version__} on http://{shown}:{port} (API: /docs), data in {place}")
     if console is not None:
         typer.echo(console)
@@ -145,19 +145,17 @@ def _greet(store: AccountStore, settings: Settings, listener: socket.socket) -> 
     sys.stdout.flush()
 
 
-def _console_at(store: AccountStore, settings: Settings, shown: str, port: int) -> str:
+def _begin_at(store: AccountStore, url: str) -> str:
     """Return where the console is; as long as nobody can sign in, how to begin."""
-    reached = "localhost" if shown in ("0.0.0.0", "[::]") else shown  # noqa: S104  # compared, not bound
-    url = settings.public_url or f"http://{reached}:{port}"
     token = None
     with contextlib.suppress(Refused):  # a disk that is full, say: everything that can be read is served
         token = people_of(store).first_link()
     if token is None:
-        return f"Console: {url}/console"
+        return f"Console: {url}"
     return (
-        f"Nobody can sign in to the console yet. This link makes you its admin; it works once, for "
+        "Nobody can sign in to the console yet. This link makes you its admin; it works once, for "
         f"{LINK_HOURS} hours:\n"
-        f"  {url}/console/link/{token}"
+        f"  {url}/link/{token}"
     )
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -43,6 +44,13 @@ class Answer(NamedTuple):
     def json(self) -> Any:
         """The body, with exact numbers (see `domain.values`)."""
         return json.loads(self.text, parse_float=Decimal) if self.text else None
+
+    @property
+    def next_cursor(self) -> str | None:
+        """Where the next page is, of an answer that says so in its `Link` (RFC 8288); None: that was all."""
+        address, _, relation = self.headers.get("link", "").partition(">")
+        found = parse_qs(urlsplit(address.removeprefix("<")).query).get("cursor")
+        return found[0] if found and 'rel="next"' in relation else None
 
     @property
     def message(self) -> str:

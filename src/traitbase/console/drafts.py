@@ -229,6 +229,16 @@ def changed(draft: DraftGroup, action: str) -> DraftGroup:
     return draft
 
 
+def added_by(draft: DraftGroup, action: str) -> str | None:
+    """Return the path of the rule that a click has just added, None if it added none."""
+    word, _, path = action.partition(" ")
+    group = next((each for each in groups(draft) if each.path == path and each.parts), None)
+    if group is None or word not in ("add-rule", "add-group"):
+        return None
+    last = group.parts[-1]
+    return last.parts[0].path if isinstance(last, DraftGroup) else last.path
+
+
 def groups(draft: DraftGroup) -> list[DraftGroup]:
     """Return a group and all groups within it."""
     return [draft, *(inner for each in draft.parts if isinstance(each, DraftGroup) for inner in groups(each))]

@@ -236,35 +236,44 @@ class Page:
         return ApiKey(account.account_id, workspace_id, Reach.BOTH, scope, account.name, "", account.created_at_us)
 
     async def ask(self, method: str, *path: str, body: object = None, **query: str | int | None) -> Answer:
-        """Call the API in this workspace and environment."""
+        """Call the API in this workspace and environment. Raises NotFound without an id where one belongs."""
         return await self.ask_in(self.space.environment, method, *path, body=body, **query)
 
     async def ask_in(
         self, environment: str, method: str, *path: str, body: object = None, **query: str | int | None
     ) -> Answer:
-        """Call the API in one of this workspace's environments. Raises NotFound without an id where one belongs."""
-        if "" in path:
-            raise NotFound("the address says of nothing what it is about: an id or a name is missing")
-        sent = None if body is None else encoded(body)
-        question = Question(method, ("v1", self.space.workspace_id, environment, *path), tuple(query.items()), sent)
-        return await self.desk.parts.api.ask(self.caller, question)
+        """Call the API in one of this workspace's environments."""
+        return await self._ask(method, (environment, *path), body, query)
+
+    async def ask_workspace(self, method: str, *path: str, body: object = None, **query: str | int | None) -> Answer:
+        """Call the API in this workspace, in what both environments share."""
+        return await self._ask(method, path, body, query)
 
     async def ask_once(self, key: str, method: str, *path: str, body: object) -> Answer:
         """Call the API so that the same form, sent twice, is done once. `key` is the form's own, see `form_key`."""
         kept = key if key.isascii() and key.isalnum() and len(key) <= _FORM_KEY_MAX else None
-        question = Question(method, ("v1", *self.space, *path), (), encoded(body), idempotency_key=kept)
+        return await self._ask(method, (self.space.environment, *path), body, {}, key=kept)
+
+    async def _ask(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        body: object,
+        query: Mapping[str, str | int | None],
+        *,
+        key: str | None = None,
+    ) -> Answer:
+        if "" in path:
+            raise NotFound("the address says of nothing what it is about: an id or a name is missing")
+        sent = None if body is None else encoded(body)
+        whole = ("v1", self.space.workspace_id, *path)
+        question = Question(method, whole, tuple(query.items()), sent, idempotency_key=key)
         return await self.desk.parts.api.ask(self.caller, question)
 
     @property
     def form_key(self) -> str:
         """A key for a form on this page."""
         return self.desk.parts.new_id().replace("-", "")
-
-    async def ask_workspace(self, method: str, *path: str, body: object = None, **query: str | int | None) -> Answer:
-        """Call the API in this workspace, in what both environments share."""
-        sent = None if body is None else encoded(body)
-        question = Question(method, ("v1", self.space.workspace_id, *path), tuple(query.items()), sent)
-        return await self.desk.parts.api.ask(self.caller, question)
 
     async def get(self, *path: str, **query: str | int | None) -> Any:
         """Return what the API answers to a GET. Raises Failed."""

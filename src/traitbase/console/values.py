@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime, tzinfo
 from decimal import Decimal
 
 from traitbase.domain.errors import Fault, InvalidInput
@@ -61,6 +62,14 @@ def read_value(kind: Kind, text: str, path: str = "value") -> object:
             return text.strip()
         case Kind.LIST:
             return _elements(text, path)
+
+
+def end_of_day(text: str, zone: tzinfo, path: str) -> datetime:
+    """Return the last second of a day in a zone. Raises InvalidInput about the field for what is no day."""
+    try:
+        return datetime.fromisoformat(f"{text}T23:59:59").replace(tzinfo=zone)
+    except ValueError as error:
+        raise _invalid(path, "expected a day such as 2026-12-31") from error
 
 
 def read_element(text: str, path: str = "value") -> object:

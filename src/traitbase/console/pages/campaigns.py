@@ -248,7 +248,7 @@ def _hours(rows: list[dict[str, Any]]) -> list[tuple[str, int, int, int]]:
     for each in rows:
         counts = found.setdefault(each["from"], [0, 0, 0])
         counts[0 if each["state"] in _GOOD else 1 if each["state"] in _BAD else 2] += each["deliveries"]
-    return [(hour, *counts) for hour, counts in sorted(found.items())]  # type: ignore[misc]  # three, always
+    return [(hour, good, bad, unsent) for hour, (good, bad, unsent) in sorted(found.items())]
 
 
 async def show_launch(page: Page) -> Response:
@@ -323,24 +323,13 @@ def _so_many(count: int) -> str:
 
 async def _suppressed(page: Page, within: list[dict[str, Any]], channel: str) -> int | None:
     """Return how many of an audience are suppressed on a channel, by what is known of them; None if nobody can tell."""
-    people: list[str] = []
-    destinations: list[str] = []
-    cursor: str | None = None
-    while len(people) + len(destinations) < _SUPPRESSIONS_LOOKED_AT:
-        answer = await page.ask_workspace(
-            "GET", "suppressions", channel=channel, limit=_SUPPRESSIONS_A_PAGE, cursor=cursor
-        )
-        if not answer.is_good:
-            return None
-        rows = answer.json
-        people.extend(each["distinct_id"] for each in rows if each["distinct_id"])
-        for each in rows:
-            if each["destination"]:
-                key = find_key(Channel(channel), each["destination"])
-                destinations.extend({each["destination"], key or each["destination"]})
-        if len(rows) < _SUPPRESSIONS_A_PAGE:
-            break
-        cursor = rows[-1]["_id"]
+    rows = await _suppressions(page, channel)
+    if rows is None:
+        return None
+    people = [each["distinct_id"] for each in rows if each["distinct_id"]]
+    written = [each["destination"] for each in rows if each["destination"]]
+    # As it was sent, and in its canonical form: profiles have either.
+    destinations = sorted({form for each in written for form in (each, find_key(Channel(channel), each) or each)})
     either: list[dict[str, Any]] = []
     if people:
         either.append({"field": "$distinct_id", "operator": "in", "value": people})
@@ -350,6 +339,22 @@ async def _suppressed(page: Page, within: list[dict[str, Any]], channel: str) ->
     if not either:
         return 0
     return await _count(page, [*within, {"combinator": "or", "rules": either}])
+
+
+async def _suppressions(page: Page, channel: str) -> list[dict[str, Any]] | None:
+    """Return what is suppressed on a channel, the first 50,000; None if that cannot be told."""
+    rows: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        answer = await page.ask_workspace(
+            "GET", "suppressions", channel=channel, limit=_SUPPRESSIONS_A_PAGE, cursor=cursor
+        )
+        if not answer.is_good:
+            return None
+        rows.extend(answer.json)
+        cursor = answer.next_cursor
+        if cursor is None or len(rows) >= _SUPPRESSIONS_LOOKED_AT:
+            return rows
 
 
 async def _count(page: Page, rules: list[dict[str, Any]]) -> int | None:

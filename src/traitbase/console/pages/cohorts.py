@@ -148,12 +148,7 @@ async def build(page: Page) -> Response:
     """Draw the builder anew after a click in it."""
     draft = drafts.changed(_draft_in(page), page.text("act"))
     builder = await _builder(page, draft, but=page.text("cohort_id") or None)
-    if page.is_fragment:
-        focus = draft.parts[-1].path if page.text("act").startswith("add-rule r") and draft.parts else None
-        return page.render("builder.html", builder=builder, focus=focus, **_words())
-    return page.render(
-        "cohort_edit.html", builder=builder, cohort=await _cohort_in(page), given=page.fields(), **_words()
-    )
+    return page.render("builder.html", builder=builder, focus=drafts.added_by(draft, page.text("act")), **_words())
 
 
 async def _cohort_in(page: Page) -> dict[str, Any] | None:
@@ -196,7 +191,7 @@ async def save(page: Page) -> Response:
     body: dict[str, object] = {"name": page.line("name"), "description": page.line("description") or None}
     faults = Faults()
     if not draft.parts:
-        made.faults[drafts.ROOT] = "add a rule: a cohort of everybody needs none, choose a profile list instead"
+        made.faults[drafts.ROOT] = "add a rule: without one it would be everybody"
     if not made.faults:
         body["filter"] = made.tree
         if cohort_id:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from starlette.responses import Response
 
 from traitbase.console.page import Faults, Page
+from traitbase.console.values import end_of_day
 from traitbase.domain.destinations import Channel
+from traitbase.domain.errors import InvalidInput
 
 _SHOWN = 200
 
@@ -27,7 +27,7 @@ async def _show(page: Page, faults: Faults, *, status: int) -> Response:
         status=status,
         faults=faults or Faults.in_answer(answer),
         items=answer.json if answer.is_good else [],
-        is_more="link" in answer.headers,
+        is_more=answer.next_cursor is not None,
         distinct_id=distinct_id or page.text("distinct_id"),
         destination=destination,
         channels=[*Channel],
@@ -42,23 +42,15 @@ async def suppress(page: Page) -> Response:
     names = ("distinct_id", "destination", "description")
     body |= {name: given[name].strip() for name in names if given.get(name, "").strip()}
     if given.get("until", "").strip():
-        moment = _end_of(given["until"].strip(), page)
-        if moment is None:
-            return await _show(page, Faults("", {"until": "expected a day such as 2026-12-31"}), status=400)
-        body["expiry_ts"] = moment
+        try:
+            body["expiry_ts"] = end_of_day(given["until"].strip(), page.zone, "until").isoformat()
+        except InvalidInput as error:
+            return await _show(page, Faults.in_error(error), status=400)
     faults = Faults.in_answer(await page.ask_workspace("POST", "suppressions", body=body))
     if faults:
         return await _show(page, faults, status=400)
     page.about(str(body["channel"]))
     return page.go("suppressions", distinct_id=body.get("distinct_id"), said="suppressed")
-
-
-def _end_of(text: str, page: Page) -> str | None:
-    """Return the end of a day in the workspace's zone, None for what is no day."""
-    try:
-        return datetime.fromisoformat(f"{text}T23:59:59").replace(tzinfo=page.zone).isoformat()
-    except ValueError:
-        return None
 
 
 async def lift(page: Page) -> Response:

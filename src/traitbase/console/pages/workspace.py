@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -11,6 +10,7 @@ from starlette.responses import Response
 from traitbase.console.page import Faults, Page
 from traitbase.console.pages.access import link_address
 from traitbase.console.pages.profiles import cohorts_of, definitions_of
+from traitbase.console.values import end_of_day
 from traitbase.domain.accounts import Role
 from traitbase.domain.errors import InvalidInput, NotFound, TraitbaseError
 from traitbase.domain.keys import Reach, Scope
@@ -83,10 +83,8 @@ async def create_key(page: Page) -> Response:
     except ValueError:
         return await _show_keys(page, Faults("", {"scope": "expected one of those in the list"}), status=400)
     until = page.line("until")
-    expires_at_us = None
     try:
-        if until:
-            expires_at_us = _end_of(until, page)
+        expires_at_us = _expiry(until, page) if until else None
         made = await page.run(
             create_api_key,
             page.desk.parts.store,
@@ -105,12 +103,8 @@ async def create_key(page: Page) -> Response:
     return await _show_keys(page, Faults(), status=200, made=made.secret)
 
 
-def _end_of(day: str, page: Page) -> int:
-    try:
-        moment = datetime.fromisoformat(f"{day}T23:59:59").replace(tzinfo=page.zone)
-    except ValueError as error:
-        raise InvalidInput("until: expected a day such as 2026-12-31") from error
-    at_us = int(moment.timestamp()) * 1_000_000
+def _expiry(day: str, page: Page) -> int:
+    at_us = int(end_of_day(day, page.zone, "until").timestamp()) * 1_000_000
     if at_us <= page.desk.parts.now_us():
         raise InvalidInput("until: expected a day to come")
     return at_us
