@@ -183,3 +183,30 @@ def test_axe_would_find_something(browser):
     assert {"image-alt", "label"} <= {each["id"] for each in Axe().run(page).response["violations"]}
     assert find_chromium() is not None
     page.close()
+
+
+def test_what_an_action_answers_is_readable_by_everybody(window, things, people, server):
+    """A link for a newcomer, a key that is shown once, a type that is tried, and faults beside their fields."""
+    look, page, faults = window
+    base = f"http://127.0.0.1:{server.port}/console/w/north/live"
+    faults.found.clear()
+    link = people.ada.do("members/invite", email=f"new-{look}@example.com", role="viewer").text
+    page.goto(f"http://127.0.0.1:{server.port}/console/link/" + link.partition("/console/link/")[2].partition("<")[0])
+    assert page.get_by_label("Your name").is_visible()
+    look_at(page, f"link.{look}", faults)
+    page.goto(f"{base}/property?{urlencode(things['property'])}")
+    page.get_by_role("button", name="See what it would do").click()
+    assert page.get_by_text("Nothing was changed yet.").is_visible()
+    look_at(page, f"property-try.{look}", faults)
+    page.goto(f"{base}/keys")
+    page.locator("summary", has_text="New key").click()
+    page.get_by_role("button", name="Make it").click()
+    page.wait_for_selector("#secret")
+    look_at(page, f"keys-create.{look}", faults)
+    page.goto(f"{base}/profile/property?id=looks-1")
+    page.get_by_label("Name").fill("ltv")
+    page.get_by_label("Type").select_option("string")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_selector(".wrong-text")
+    faults.found.clear()  # a status that is no 200 is told in the browser's console
+    look_at(page, f"profile-property-refused.{look}", faults)

@@ -208,6 +208,8 @@ def test_an_admin_resets_the_password_of_those_who_are_only_theirs(world):
         ({"password": "short"}, "password"),
         ({"password": "a" * 20}, "password"),
         ({"password": "x" * 257}, "password"),
+        ({"workspace_name": " "}, "workspace_name"),
+        ({"timezone": "Mars/X"}, "timezone"),
         ({"email": "long.enough@example.com", "password": "long.enough@example.com"}, "password"),
     ],
 )
@@ -219,6 +221,7 @@ def test_what_cannot_be_an_account_is_refused_by_name_and_the_link_still_works(t
         with pytest.raises(InvalidInput) as caught:
             people.accept(token, newcomer._replace(**given), signed_in=None)
         assert caught.value.faults[0].path == path
+        assert store.list_workspaces() == []
         assert people.accept(token, newcomer, signed_in=None).email == "a@example.com"
 
 

@@ -15,11 +15,12 @@ from traitbase.domain.accounts import (
     new_account_id,
     new_token,
 )
-from traitbase.domain.errors import Conflict, NotFound, Refused
+from traitbase.domain.errors import Conflict, Fault, InvalidInput, NotFound, Refused
+from traitbase.domain.spaces import Workspace, check_workspace, new_workspace_id
 from traitbase.services.accounts.audit import Audit, Done
 from traitbase.services.accounts.passwords import hash_password
 from traitbase.services.accounts.ports import AccountStore, LinkKind, LinkRow, RoleRow
-from traitbase.services.workspaces import create_workspace, get_workspace
+from traitbase.services.workspaces import get_workspace
 
 LINK_HOURS = 72
 _LINK_US = LINK_HOURS * 3_600_000_000
@@ -197,21 +198,26 @@ class People:
             raise _ended()
         account = self._new_account(newcomer)
         spaces = [each.workspace_id for each in self._store.list_workspaces()]
-        if not spaces:
-            made = create_workspace(
-                self._store,
-                name=newcomer.workspace_name.strip(),
-                workspace_id=None,
-                timezone=newcomer.timezone,
-                at_us=self._now_us(),
-            )
-            spaces = [made.workspace_id]
+        workspace = None if spaces else self._checked_workspace(newcomer)
         self._use(link)
+        if workspace is not None:
+            self._store.add_workspace(workspace)
+            spaces = [workspace.workspace_id]
         self._store.add_account(account)
         for workspace_id in spaces:
             self._store.put_role(RoleRow(workspace_id, account.account_id, Role.ADMIN, self._now_us()))
             self._audit.note(workspace_id, account.account_id, Done("member.join", f"{account.email} as admin"))
         return account
+
+    def _checked_workspace(self, newcomer: Newcomer) -> Workspace:
+        """Return the first workspace. Raises InvalidInput under the names that a newcomer's fields have."""
+        name, now_us = newcomer.workspace_name.strip(), self._now_us()
+        try:
+            return check_workspace(Workspace(new_workspace_id(), name, newcomer.timezone, now_us))
+        except InvalidInput as error:
+            paths = {"name": "workspace_name"}
+            faults = tuple(Fault(paths.get(each.path, each.path), each.message) for each in error.faults)
+            raise InvalidInput(error.message, faults=faults) from error
 
     def _new_account(self, newcomer: Newcomer) -> Account:
         email = check_email(newcomer.email)
