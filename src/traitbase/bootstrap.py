@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 import time
@@ -21,6 +20,7 @@ from traitbase.services.campaigns.sealing import Vault, new_key
 from traitbase.services.cohorts.ports import CohortEngine
 from traitbase.services.ports import Store
 from traitbase.settings import Settings
+from traitbase.store.key_file import key_in
 from traitbase.store.sqlite import SqliteDatabase, open_sqlite
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ OnStep: TypeAlias = Callable[[str, int], None]
 """Is told of a copy: how many more rows of which table are as they should be."""
 
 DATABASE_FILE = "traitbase.db"
-KEY_FILE = "secret.key"
 
 
 def open_store(settings: Settings) -> AccountStore:
@@ -173,7 +172,7 @@ def open_vault(settings: Settings) -> Vault:
     The file is made if it is not there, readable by its owner only. Raises Refused, InvalidInput, with what to do.
     """
     given = settings.secret_key.get_secret_value()
-    keys = [each.strip() for each in (given or _key_in(settings.data)).split(",") if each.strip()]
+    keys = [each.strip() for each in (given or key_in(settings.data, new_key)).split(",") if each.strip()]
     return Vault(keys)
 
 
@@ -182,33 +181,6 @@ def sender_opener(store: CampaignStore, settings: Settings) -> OpenSender:
     from traitbase import senders  # noqa: PLC0415  # only what sends needs them
 
     return senders.sender_opener(store, now_us=now_us, allowed_networks=settings.webhook_networks)
-
-
-def _key_in(data: Path) -> str:
-    path = data / KEY_FILE
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return _read_key(path)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(new_key())
-            file.flush()
-            os.fsync(file.fileno())
-        return _read_key(path)
-    except OSError as error:
-        message = f"the key file {path} cannot be used ({error.strerror}): mend that, or set TRAITBASE_SECRET_KEY"
-        raise Refused(message, code="store_unwritable") from error
-
-
-def _read_key(path: Path) -> str:
-    for _ in range(50):  # another process may be just making it
-        text = path.read_text().strip()
-        if text:
-            return text
-        time.sleep(0.02)
-    raise Refused(f"the key file {path} is empty: restore it from a backup, or remove it", code="bad_settings")
 
 
 def place_of(settings: Settings) -> str:

@@ -42,6 +42,16 @@ def fill(path: Path) -> None:
             file.write(b"\0" * 65536)
 
 
+def fill_up(disk: Path) -> Path:
+    """Leave no byte free; return the file that takes up most of it."""
+    filler = disk / "filler"
+    with pytest.raises(OSError, match="No space"):
+        fill(filler)
+    with pytest.raises(OSError, match="No space"):  # the last bytes of it
+        (disk / "rest").write_bytes(b"\0" * 65536)
+    return filler
+
+
 def assert_plain(text: str) -> None:
     assert "Traceback" not in text, text
     assert text.startswith("error: "), text
@@ -257,15 +267,26 @@ def test_it_is_not_ready_while_its_disk_is_full(small_disk):
     cast = make_cast(data)
     with serving(data) as server:
         client = server.client(cast.ada, "north")
-        filler = small_disk / "filler"
-        with pytest.raises(OSError, match="No space"):
-            fill(filler)
-        with pytest.raises(OSError, match="No space"):  # the last bytes of it
-            (small_disk / "rest").write_bytes(b"\0" * 65536)
+        filler = fill_up(small_disk)
         wait_for_readiness(client, 503)
         assert "full" in readiness(client)[1]
         filler.unlink()
         wait_for_readiness(client, 200)
+
+
+def test_it_greets_nobody_when_there_is_no_room_to_start_in(small_disk):
+    """Without room for what a first start writes (the key, the database's log), and it leaves no half of it."""
+    data = small_disk / "data"
+    make_cast(data)
+    filler = fill_up(small_disk)
+    done = run_cli("serve", "--port", "0", data=data)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert_plain(done.stderr)
+    assert "full" in done.stderr or "No space left" in done.stderr
+    assert not list(data.glob("*secret*"))
+    filler.unlink()
+    with serving(data) as server:
+        assert readiness(server.client(None, "north"))[0] == 200
 
 
 def test_it_says_that_a_database_is_another_programs(tmp_path):

@@ -66,6 +66,7 @@ def serve(
         if settings.workers == 1:
             _load_the_server()  # before the greeting: whoever reads it finds a server that answers soon
         with closing(bootstrap.open_store(settings)) as store:
+            bootstrap.open_vault(settings)  # before the greeting, too: nobody is greeted by a server that cannot start
             with contextlib.suppress(OSError):  # where nobody can read it, it is not worth ending for
                 _greet(store, settings, listener)
             if settings.workers == 1:
