@@ -506,6 +506,70 @@ def test_the_check_list_knows_of_more_suppressions_than_a_page_has(people, data)
     assert "2 are known to be suppressed on email" in page.text
 
 
+def draft_of(people, audience):
+    """Return the id of a draft that an editor saved."""
+    word, cohort, event = audience
+    page = people.ed.see("campaigns/new", cohort=cohort)
+    saved = send(people.ed, page, "campaigns/save", name=f"Draft {word}", event_id=event)
+    assert saved.status_code == 303
+    return saved.headers["location"].partition("id=")[2].partition("&")[0]
+
+
+def test_nobody_overwrites_unseen_what_somebody_else_saved(people, audience):
+    """Two have the same thing open: who saves second is told, keeps what was typed, and has not overwritten it."""
+    word, _, event = audience
+    draft = draft_of(people, audience)
+    integration = send(people.ada, people.ada.see("integrations/new", kind="sandbox"), "integrations/save", name=word)
+    integration_id = re.search(r'name="integration_id" value="(in_[^"]+)"', integration.text)[1]
+    for place, ending, found in (
+        ("event", "events/save", event),
+        ("campaign/edit", "campaigns/save", draft),
+        ("integration", "integrations/save", integration_id),
+    ):
+        ada, ed = people.ada.see(place, id=found), people.ada.see(place, id=found)
+        assert send(people.ada, ada, ending, name=f"Ada's {word}").status_code == 303
+        refused = send(people.ada, ed, ending, name=f"Ed's {word}")
+        assert refused.status_code == 400, place
+        assert "was changed meanwhile (it is at revision 2, not 1): nothing was done" in html.unescape(refused.text)
+        again = send(people.ada, refused, ending)
+        assert again.status_code == 400, "what was refused stays refused"
+        assert f"Ed's {word}" in html.unescape(again.text), "what was typed is kept"
+        assert f"Ada's {word}" in html.unescape(people.ada.see(place, id=found).text)
+
+
+@pytest.mark.parametrize("what", ["campaign", "event"])
+def test_what_is_launched_is_what_was_on_the_check_list(people, audience, what):
+    word, _, event = audience
+    draft = draft_of(people, audience)
+    checks = people.ed.see("campaign/launch", id=draft)
+    if what == "event":
+        page = people.ada.see("event", id=event)
+        assert send(people.ada, page, "events/save", **{"email.subject": "Something else"}).status_code == 303
+    else:
+        page = people.ada.see("campaign/edit", id=draft)
+        assert send(people.ada, page, "campaigns/save", name=f"Other {word}").status_code == 303
+    refused = send(people.ed, checks, "campaign/launch")
+    assert (refused.status_code, f"the {what} was changed meanwhile" in refused.text) == (409, True)
+    assert "Look at the check list again" in refused.text
+    assert '">draft</span>' in people.ed.see("campaign", id=draft).text
+    again = people.ed.see("campaign/launch", id=draft)
+    assert followed(people.ed, send(people.ed, again, "campaign/launch")).status_code == 200
+
+
+def test_nothing_is_launched_to_an_audience_that_nobody_has_counted(people, api, audience):
+    """An audience that cannot be counted would be sent to however large it turns out to be."""
+    _, cohort, _ = audience
+    draft = draft_of(people, audience)
+    checks = people.ed.see("campaign/launch", id=draft)
+    refused = send(people.ed, checks, "campaign/launch", expected_count="")
+    assert (refused.status_code, "nobody has seen how many it would reach" in refused.text) == (400, True)
+    api.call("DELETE", f"{api.base}/cohorts/{cohort}")
+    checks = people.ed.see("campaign/launch", id=draft)
+    assert 'name="expected_count"' not in checks.text, "there is nothing to launch it with"
+    assert "Look again" in checks.text
+    assert '">draft</span>' in people.ed.see("campaign", id=draft).text
+
+
 def test_a_campaign_is_scheduled_with_its_zone_and_taken_back(people, audience):
     word, cohort, event = audience
     page = people.ed.see("campaigns/new", cohort=cohort)

@@ -20,6 +20,9 @@ EMAIL = {
 }
 
 
+ID_OF = {"integrations": "integration_id", "events": "event_id", "campaigns": "campaign_id"}
+
+
 @pytest.fixture
 def client(server, fresh_workspace) -> Client:
     workspace_id, key = fresh_workspace
@@ -54,6 +57,13 @@ def event(client: Client, name: str = "news", **changes: object) -> dict:
 def person(client: Client, distinct_id: str, **channel: str) -> None:
     body = {"distinct_id": distinct_id, "channel": {"email": f"{distinct_id}@x.test", **channel}}
     assert call(client, "POST", "profiles", body).status in (200, 201)
+
+
+def file_of(client: Client) -> str:
+    """Return the id of a file with one recipient."""
+    answer = call(client, "POST", "audiences", b"email\na@x.test\n", Content_Type="text/csv")
+    assert answer.status == 201, answer
+    return answer.json["file_id"]
 
 
 def messages(client: Client) -> list[dict]:
@@ -151,6 +161,70 @@ class TestEvents:
         draft = {"name": "draft", "type": "transactional", "channels": {"email": EMAIL}}
         (preview,) = made(client, "events/preview", {"event": draft})["items"]
         assert (preview["has_destination"], preview["error"]) == (False, None)
+
+
+class TestRevisions:
+    """Who says which revision they have read overwrites nothing unseen; who does not is not asked."""
+
+    @pytest.fixture(params=["integrations", "events", "campaigns"])
+    def kept(self, request, client) -> tuple[str, dict]:
+        """The path of something that is there, and a body that replaces it."""
+        channels = {"email": EMAIL}
+        news = event(client)["event_id"]
+        uploaded = file_of(client)
+        bodies = {
+            "integrations": {"name": "a", "kind": "sandbox", "settings": {}},
+            "events": {"name": "a", "type": "marketing", "channels": channels},
+            "campaigns": {"name": "a", "event_id": news, "audience": {"file_id": uploaded}},
+        }
+        body = bodies[request.param]
+        found = made(client, request.param, body)
+        assert found["revision"] == 1
+        return f"{request.param}/{found[ID_OF[request.param]]}", body
+
+    def test_only_the_one_that_was_read_is_replaced(self, client, kept):
+        path, body = kept
+        second = call(client, "PUT", path, {**body, "name": "b", "revision": 1})
+        assert (second.status, second.json["revision"]) == (200, 2)
+        refused = call(client, "PUT", path, {**body, "name": "c", "revision": 1})
+        assert refused.status == 409
+        assert "was changed meanwhile (it is at revision 2, not 1): read it again" in refused.json["_message"]
+        found = call(client, "GET", path).json
+        assert (found["name"], found["revision"]) == ("b", 2)
+        for whichever in ({}, {"revision": None}):
+            assert call(client, "PUT", path, {**body, "name": "d", **whichever}).status == 200
+        assert call(client, "GET", path).json["revision"] == 4
+
+    def test_what_is_none_is_named_with_everything_else(self, client, kept):
+        path, body = kept
+        for wrong in (-1, 1.5, "1", True, []):
+            found = faults(call(client, "PUT", path, {**body, "name": "", "revision": wrong}))
+            assert found.keys() == {"name", "revision"}, wrong
+        assert call(client, "GET", path).json["revision"] == 1
+
+    def test_what_is_new_has_none(self, client, kept):
+        path, body = kept
+        assert faults(call(client, "POST", path.partition("/")[0], {**body, "revision": 1})).keys() == {"revision"}
+
+    def test_a_campaign_is_launched_only_as_it_was_looked_at(self, client):
+        news = event(client)
+        body = {"name": "a", "event_id": news["event_id"], "audience": {"file_id": file_of(client)}}
+        campaign = made(client, "campaigns", body)
+        path, event_path = f"campaigns/{campaign['campaign_id']}", f"events/{news['event_id']}"
+        other = {"name": "news", "type": "marketing", "channels": {"email": {**EMAIL, "subject": "Something else"}}}
+        assert call(client, "PUT", event_path, other).status == 200
+        assert call(client, "PUT", path, {**body, "options": {"rate": 5}}).status == 200
+        for revision, event_revision, what in ((1, 2, "the campaign"), (2, 1, "the event"), (1, 1, "the campaign")):
+            sent = {"revision": revision, "event_revision": event_revision}
+            refused = call(client, "POST", f"{path}/launch", sent)
+            assert refused.status == 409
+            assert refused.json["_message"].startswith(f"{what} was changed meanwhile")
+        found = call(client, "GET", path).json
+        assert (found["state"], found["revision"]) == ("draft", 2)
+        launched = call(client, "POST", f"{path}/launch", {"revision": 2, "event_revision": 2})
+        assert (launched.status, launched.json["state"]) == (200, "scheduled")
+        again = call(client, "POST", f"{path}/launch", {"revision": 2, "event_revision": 2})
+        assert (again.status, "only a draft can be launched" in again.json["_message"]) == (409, True)
 
 
 class TestCalls:

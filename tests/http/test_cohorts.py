@@ -185,7 +185,7 @@ def test_an_edit_keeps_what_is_not_sent_and_counts_revisions(client):
     changed = call(client, "PUT", f"cohorts/{cohort_id}", {"name": "Payers", "revision": 1}).json
     assert (changed["name"], changed["filter"]["rules"], changed["revision"]) == ("Payers", PRO["rules"], 2)
     stale = call(client, "PUT", f"cohorts/{cohort_id}", {"name": "Others", "revision": 1})
-    assert (stale.status, "revision 2 by now" in stale.json["_message"]) == (409, True)
+    assert (stale.status, "(it is at revision 2, not 1)" in stale.json["_message"]) == (409, True)
     nothing = call(client, "PUT", f"cohorts/{cohort_id}", {})
     assert (nothing.status, "nothing to change" in nothing.json["_message"]) == (400, True)
 

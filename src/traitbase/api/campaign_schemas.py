@@ -29,6 +29,7 @@ _COUNTS = {"type": "object", "additionalProperties": _COUNT}
 _ANY = {"type": "object"}
 _NAME = {"type": "string", "minLength": 1, "maxLength": 255}
 _CHANNELS = [channel.value for channel in Channel]
+_REVISION_READ = {"type": ["integer", "null"], "minimum": 0, "description": "only if it is still at that one"}
 _KEPT = {"revision": _COUNT, "created_at": _TIME, "updated_at": _TIME}
 
 
@@ -43,6 +44,11 @@ def _sent(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
         "properties": {**required, **optional},
         "additionalProperties": False,
     }
+
+
+def _edited(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of what is sent to replace something."""
+    return {**schema, "properties": {**schema["properties"], "revision": _REVISION_READ}}
 
 
 def _words(words: Any) -> dict[str, Any]:
@@ -250,7 +256,7 @@ CREATE_INTEGRATION = _takes(
     _INTEGRATION_SENT,
     _INTEGRATION_EXAMPLE,
 )
-REPLACE_INTEGRATION = _takes("200", "as it is now", _INTEGRATION, _INTEGRATION_SENT, _INTEGRATION_EXAMPLE)
+REPLACE_INTEGRATION = _takes("200", "as it is now", _INTEGRATION, _edited(_INTEGRATION_SENT), _INTEGRATION_EXAMPLE)
 DELETE_INTEGRATION = _does("it is gone", _DONE)
 TEST_INTEGRATION = _takes(
     "200",
@@ -265,7 +271,7 @@ LIST_MESSAGES = _reads(
 LIST_EVENTS = _reads("in order of name", items_of(_EVENT))
 READ_EVENT = _reads("the event", _EVENT, **_GONE)
 CREATE_EVENT = _takes("201", "the event", _EVENT, _EVENT_SENT, _EVENT_EXAMPLE)
-REPLACE_EVENT = _takes("200", "as it is now", _EVENT, _EVENT_SENT, _EVENT_EXAMPLE)
+REPLACE_EVENT = _takes("200", "as it is now", _EVENT, _edited(_EVENT_SENT), _EVENT_EXAMPLE)
 DELETE_EVENT = _does("it is gone", _DONE)
 _PREVIEW_SENT = {"distinct_id": _TEXT_OR_NULL, "data": {"type": ["object", "null"]}}
 PREVIEW_EVENT = _takes(
@@ -283,15 +289,21 @@ FIRE_BULK = _takes("202", "they are in the ledger", _FIRED, _BULK, _BULK_EXAMPLE
 LIST_CAMPAIGNS = _reads("the newest first", items_of(_CAMPAIGN))
 READ_CAMPAIGN = _reads("the campaign", _CAMPAIGN, **_GONE)
 CREATE_CAMPAIGN = _takes("201", "a draft", _CAMPAIGN, _CAMPAIGN_SENT, _CAMPAIGN_EXAMPLE)
-REPLACE_CAMPAIGN = _takes("200", "as it is now", _CAMPAIGN, _CAMPAIGN_SENT, _CAMPAIGN_EXAMPLE)
+REPLACE_CAMPAIGN = _takes("200", "as it is now", _CAMPAIGN, _edited(_CAMPAIGN_SENT), _CAMPAIGN_EXAMPLE)
 DELETE_CAMPAIGN = _does("it is gone", _DONE)
 STEER_CAMPAIGN = _does("as it is now", _CAMPAIGN)
 LAUNCH_CAMPAIGN = _takes(
     "200",
     "as it is now",
     _CAMPAIGN,
-    _sent({}, expected_count={"type": ["integer", "null"], "minimum": 0}, tolerance={"type": ["number", "null"]}),
-    {"expected_count": 12000, "tolerance": 0.05},
+    _sent(
+        {},
+        expected_count={"type": ["integer", "null"], "minimum": 0},
+        tolerance={"type": ["number", "null"]},
+        revision=_REVISION_READ,
+        event_revision={**_REVISION_READ, "description": "only if its event is still at that one"},
+    ),
+    {"expected_count": 12000, "tolerance": 0.05, "revision": 3, "event_revision": 8},
 )
 TEST_CAMPAIGN = _takes(
     "202",

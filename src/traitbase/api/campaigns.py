@@ -232,7 +232,7 @@ def _add_campaign(router: APIRouter, parts: CampaignParts) -> None:
         request: Request, workspace_id: WorkspaceId, version: Version, campaign_id: str
     ) -> Response:
         space = parts.enter(request, workspace_id, version, Scope.ADMIN)
-        draft = parse_campaign(await read_body(request))
+        draft = parse_campaign(await read_body(request), is_edit=True)
         return _shown(parts, space, await parts.work(parts.steering.edit, space, id_in(campaign_id), draft))
 
     @router.delete(_CAMPAIGN, summary="Delete a draft", **described.DELETE_CAMPAIGN)

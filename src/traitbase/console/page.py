@@ -32,7 +32,12 @@ THEME_COOKIE = "traitbase_theme"
 
 _T = TypeVar("_T")
 _FORM_KEY_MAX = 64
+_REVISION_DIGITS_MAX = 15
 _CONFLICT = 409
+_READ_AGAIN = "read it again"
+_LOOK_AGAIN = (
+    "nothing was done. Look at how it is now, in another tab if you want to keep what you typed, and go on from there"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,8 @@ class Faults:
             return cls()
         if answer.status == _CONFLICT and "choose another name" in answer.message:
             return cls("", {"name": answer.message})
+        if answer.status == _CONFLICT and answer.message.endswith(_READ_AGAIN):
+            return cls(answer.message.removesuffix(_READ_AGAIN) + _LOOK_AGAIN)
         fields: dict[str, str] = {}
         for path, message in answer.errors:
             fields.setdefault(path, message.removeprefix(f"{path}: ").removeprefix(f"{path}: "))
@@ -219,6 +226,11 @@ class Page:
     def fields(self) -> dict[str, str]:
         """Return all fields of the form, of several with one name the last."""
         return {name: self.text(name) for name in self._form if isinstance(self._form.get(name), str)}
+
+    def revision(self, name: str = "revision") -> int:
+        """Return at which revision that was read what a form is about; 0, which nothing is at, if it does not say."""
+        found = self.text(name)
+        return int(found) if found.isdecimal() and len(found) <= _REVISION_DIGITS_MAX else 0
 
     def upload(self, name: str) -> UploadFile | None:
         """Return a file that was sent, None if there is none."""

@@ -37,17 +37,23 @@ _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 class CampaignDraft(NamedTuple):
-    """A campaign as it was sent."""
+    """A campaign as it was sent. `revision`: only in the place of that one."""
 
     name: str
     campaign: Campaign
+    revision: int | None = None
 
 
 class Launch(NamedTuple):
-    """With what a campaign is launched: how many a person expects to reach, and how far off that may be (a share)."""
+    """With what a campaign is launched: how many a person expects to reach, and how far off that may be (a share).
+
+    `revision`, `event_revision`: only if the campaign and its event are still as they were looked at.
+    """
 
     expected_count: int | None
     tolerance: float
+    revision: int | None = None
+    event_revision: int | None = None
 
 
 class Recipient(NamedTuple):
@@ -65,8 +71,11 @@ class EventCall(NamedTuple):
     recipients: tuple[Recipient, ...]
 
 
-def parse_campaign(body: JsonValue) -> CampaignDraft:
-    """Read `{"name", "event_id", "audience", "schedule"?, "options"?}`. Raises InvalidInput naming every fault."""
+def parse_campaign(body: JsonValue, *, is_edit: bool = False) -> CampaignDraft:
+    """Read `{"name", "event_id", "audience", "schedule"?, "options"?}`, of an edit `"revision"?`, too.
+
+    Raises InvalidInput naming every fault.
+    """
     form = Form(body)
     name = form.name("name")
     event_id = form.line("event_id", characters=_ID_CHARACTERS_MAX) or ""
@@ -75,12 +84,13 @@ def parse_campaign(body: JsonValue) -> CampaignDraft:
     audience = _read_audience(form.inner("audience"))
     schedule = _read_schedule(form.inner("schedule"))
     options = _read_options(form.inner("options"))
+    revision = form.revision() if is_edit else None
     form.end()
-    return CampaignDraft(name, Campaign(event_id, audience, schedule, options))
+    return CampaignDraft(name, Campaign(event_id, audience, schedule, options), revision)
 
 
 def parse_launch(body: JsonValue) -> Launch:
-    """Read `{"expected_count"?, "tolerance"?}`. Raises InvalidInput."""
+    """Read `{"expected_count"?, "tolerance"?, "revision"?, "event_revision"?}`. Raises InvalidInput."""
     form = Form({} if body is None else body)
     expected = form.whole("expected_count", least=0, most=10**9, otherwise=-1)
     tolerance = form.value("tolerance")
@@ -89,8 +99,9 @@ def parse_launch(body: JsonValue) -> Launch:
         share = 0.0
     elif tolerance is not None:
         share = form.number("tolerance", above=0, most=1) or TOLERANCE_USUAL
+    revision, event_revision = form.revision(), form.revision("event_revision")
     form.end()
-    return Launch(None if expected < 0 else expected, share)
+    return Launch(None if expected < 0 else expected, share, revision, event_revision)
 
 
 def parse_test(body: JsonValue) -> tuple[Recipient, ...]:

@@ -125,6 +125,20 @@ def parse_event(body: JsonValue) -> Event:
     Raises InvalidInput naming every fault, those in templates with their line.
     """
     form = Form(body)
+    event = _read_event(form)
+    form.end()
+    return event
+
+
+def parse_event_edit(body: JsonValue) -> tuple[Event, int | None]:
+    """Read an event that takes the place of one, and of which revision if that was sent. Raises as `parse_event`."""
+    form = Form(body)
+    event, revision = _read_event(form), form.revision()
+    form.end()
+    return event, revision
+
+
+def _read_event(form: Form) -> Event:
     name = form.name("name")
     type_ = form.word("type", EventType)
     topic = form.line("subscription_id", characters=64)
@@ -143,7 +157,6 @@ def parse_event(body: JsonValue) -> Event:
             channels[channel.value] = _read_template(each, channel)
     if not channels:
         form.refuse("channels", "expected at least one channel with its integration_id and template")
-    form.end()
     return Event(name, type_, topic, strategy, on_unknown, after_crash, opens, clicks, channels)
 
 

@@ -17,6 +17,7 @@ from traitbase.domain.values import JsonValue, kind_of_json
 
 FAULTS_TOLD_MAX = 200
 NAME_CHARACTERS_MAX = 255
+_REVISION_MAX = 2**53
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -95,6 +96,11 @@ class Form:
             return found
         self.refuse(name, f"expected a whole number from {least:,} to {most:,}")
         return otherwise
+
+    def revision(self, name: str = "revision") -> int | None:
+        """Return the revision of something that was read before it is changed; None: whichever it is at."""
+        found = self.whole(name, least=0, most=_REVISION_MAX, otherwise=-1)
+        return None if found < 0 else found
 
     def number(self, name: str, *, above: float, most: float) -> float | None:
         """Return a number; None if there is none."""

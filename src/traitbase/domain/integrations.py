@@ -87,11 +87,12 @@ class Integration(msgspec.Struct, frozen=True):
 
 
 class IntegrationDraft(msgspec.Struct, frozen=True):
-    """An integration as it was sent. Secrets that were not sent stay as they are."""
+    """An integration as it was sent. Secrets that were not sent stay as they are. `revision`: only in its place."""
 
     name: str
     integration: Integration
     secrets: Mapping[str, str]
+    revision: int | None = None
 
 
 SECRETS: Mapping[IntegrationKind, tuple[str, ...]] = {
@@ -142,10 +143,12 @@ def sends_on(integration: Integration, channel: Channel) -> bool:
             return True
 
 
-def parse_integration(body: JsonValue, *, has_secrets: frozenset[str] = frozenset()) -> IntegrationDraft:
-    """Read `{"name", "kind", "rate"?, "settings", "secrets"?}`. `has_secrets`: what is there already.
+def parse_integration(
+    body: JsonValue, *, has_secrets: frozenset[str] = frozenset(), is_edit: bool = False
+) -> IntegrationDraft:
+    """Read `{"name", "kind", "rate"?, "settings", "secrets"?}`, of an edit `"revision"?`, too.
 
-    Raises InvalidInput naming every fault.
+    `has_secrets`: what is there already. Raises InvalidInput naming every fault.
     """
     form = Form(body)
     name = form.name("name")
@@ -165,8 +168,9 @@ def parse_integration(body: JsonValue, *, has_secrets: frozenset[str] = frozense
             read = Sandbox()
     settings.close()
     given.close()
+    revision = form.revision() if is_edit else None
     form.end()
-    return IntegrationDraft(name, Integration(read, rate), kept)
+    return IntegrationDraft(name, Integration(read, rate), kept, revision)
 
 
 def _read_smtp(form: Form, *, has_password: bool) -> Smtp:

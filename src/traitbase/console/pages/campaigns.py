@@ -14,7 +14,7 @@ from traitbase.console.page import Failed, Faults, Page
 from traitbase.console.pages.events import events_of
 from traitbase.console.pages.profiles import cohorts_of
 from traitbase.console.passing import Passed
-from traitbase.domain.campaigns import CampaignState
+from traitbase.domain.campaigns import CampaignState, ScheduleKind
 from traitbase.domain.deliveries import DeliveryState
 from traitbase.domain.destinations import Channel, find_key
 from traitbase.domain.errors import InvalidInput
@@ -82,7 +82,7 @@ def _given_of(campaign: dict[str, Any], page: Page) -> dict[str, Any]:
     quiet, cap = options.get("quiet_hours") or {}, options.get("cap") or {}
     zone = schedule.get("zone") or page.zone.key
     return {
-        **{name: campaign[name] for name in ("campaign_id", "name", "event_id")},
+        **{name: campaign[name] for name in ("campaign_id", "revision", "name", "event_id")},
         **campaign["audience"],
         "kind": schedule["kind"],
         "zone": zone,
@@ -120,7 +120,7 @@ async def save(page: Page) -> Response:
     except InvalidInput as error:
         return await _show_form(page, given, Faults.in_error(error), status=400)
     if campaign_id:
-        answer = await page.ask("PUT", "campaigns", campaign_id, body=body)
+        answer = await page.ask("PUT", "campaigns", campaign_id, body={**body, "revision": page.revision()})
     else:
         answer = await page.ask("POST", "campaigns", body=body)
     faults = Faults.in_answer(answer)
@@ -264,8 +264,14 @@ async def show_launch(page: Page) -> Response:
         count=counted.json if counted.is_good else None,
         why_not=counted.message,
         checks=checks,
+        recurs=_recurs(campaign),
         faults=Faults(),
     )
+
+
+def _recurs(campaign: dict[str, Any]) -> bool:
+    """Tell whether a campaign has an audience of its own for each run, so that none can be told beforehand."""
+    return bool(campaign["schedule"]["kind"] == ScheduleKind.RECURRING)
 
 
 async def _checks(page: Page, campaign: dict[str, Any], event: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -363,10 +369,14 @@ async def _count(page: Page, rules: list[dict[str, Any]]) -> int | None:
 
 
 async def launch(page: Page) -> Response:
-    """Launch a campaign, to as many as were shown: an audience of another size is held, not sent."""
+    """Launch a campaign as it was shown, to as many as were shown: an audience of another size is held, not sent."""
     campaign = await page.get("campaigns", page.text("id"))
+    body = {"revision": page.revision(), "event_revision": page.revision("event_revision")}
     expected = page.text("expected_count")
-    body = {"expected_count": int(expected)} if expected.isdecimal() else {}
+    if expected.isdecimal():
+        body["expected_count"] = int(expected)
+    elif not _recurs(campaign):
+        raise InvalidInput("nobody has seen how many it would reach: open its check list, and launch it from there")
     answer = await page.ask("POST", "campaigns", campaign["campaign_id"], "launch", body=body)
     page.about(campaign["name"])
     return await _steered(page, campaign, answer, "launched")

@@ -195,8 +195,7 @@ async def save(page: Page) -> Response:
     if not made.faults:
         body["filter"] = made.tree
         if cohort_id:
-            revision = page.text("revision")
-            body["revision"] = int(revision) if revision.isdecimal() else 0
+            body["revision"] = page.revision()
             answer = await page.ask("PUT", "cohorts", cohort_id, body=body)
         else:
             answer = await page.ask("POST", "cohorts", body=body)

@@ -96,12 +96,12 @@ async def save(page: Page) -> Response:
     """Store an event."""
     event, event_id = _event_in(page), page.text("event_id")
     if event_id:
-        answer = await page.ask("PUT", "events", event_id, body=event)
+        answer = await page.ask("PUT", "events", event_id, body={**event, "revision": page.revision()})
     else:
         answer = await page.ask("POST", "events", body=event)
     faults = Faults.in_answer(answer)
     if faults:
-        return await _show(page, {**event, "event_id": event_id}, faults, status=400)
+        return await _show(page, {**event, "event_id": event_id, "revision": page.revision()}, faults, status=400)
     page.about(str(event.get("name")))
     return page.go("event", id=answer.json["event_id"], said="saved" if event_id else "created")
 

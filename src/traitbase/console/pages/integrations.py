@@ -78,12 +78,12 @@ async def save(page: Page) -> Response:
         rate = given["rate"].strip()
         body["rate"] = float(rate) if rate.replace(".", "", 1).isdecimal() else rate
     if integration_id:
-        answer = await page.ask("PUT", "integrations", integration_id, body=body)
+        answer = await page.ask("PUT", "integrations", integration_id, body={**body, "revision": page.revision()})
     else:
         answer = await page.ask("POST", "integrations", body=body)
     faults = Faults.in_answer(answer)
     if faults:
-        shown = {**body, "integration_id": integration_id, "secrets": []}
+        shown = {**body, "integration_id": integration_id, "revision": page.revision(), "secrets": []}
         return await _show(page, shown, faults, status=400)
     page.about(str(body["name"]))
     made = answer.json

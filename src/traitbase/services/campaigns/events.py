@@ -10,8 +10,17 @@ from traitbase.domain.attributes import decode_attributes
 from traitbase.domain.campaigns import OVER, decode_campaign
 from traitbase.domain.destinations import Channel
 from traitbase.domain.errors import Conflict, NotFound, Refused
-from traitbase.domain.events import Event, check_topic, decode_event, encode_event, new_event_id, parse_event
+from traitbase.domain.events import (
+    Event,
+    check_topic,
+    decode_event,
+    encode_event,
+    new_event_id,
+    parse_event,
+    parse_event_edit,
+)
 from traitbase.domain.forms import raise_faults
+from traitbase.domain.revisions import check_revision
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import JsonValue, decode_properties
 from traitbase.services.aliases import find_profile_behind
@@ -54,16 +63,22 @@ class Events:
 
     def create(self, space: Space, body: JsonValue) -> EventRow:
         """Store a new event. Raises InvalidInput naming every fault, Conflict if its name is taken."""
-        event = self._read(space, body)
+        event = parse_event(body)
+        self._check(space, event)
         now_us = self.now_us()
         row = EventRow(new_event_id(), event.name, encode_event(event), 1, now_us, now_us)
         self.store.save_event(space, row)
         return row
 
     def replace(self, space: Space, event_id: str, body: JsonValue) -> EventRow:
-        """Replace an event. Runs that began keep what it was. Raises as `create`, and NotFound."""
+        """Replace an event. Runs that began keep what it was.
+
+        Raises as `create`, NotFound, and Conflict if it is at another revision than the one that was sent.
+        """
         row = self.get(space, event_id)
-        event = self._read(space, body)
+        event, revision = parse_event_edit(body)
+        self._check(space, event)
+        check_revision("event", row.revision, revision)
         row = row._replace(
             name=event.name, document=encode_event(event), revision=row.revision + 1, updated_at_us=self.now_us()
         )
@@ -105,8 +120,7 @@ class Events:
             return Preview(channel, None, (), error.message, bool(destinations))
         return Preview(channel, rendered.message, rendered.unknown, None, bool(destinations))
 
-    def _read(self, space: Space, body: JsonValue) -> Event:
-        event = parse_event(body)
+    def _check(self, space: Space, event: Event) -> None:
         self.integrations.list(space)  # a new space has a sandbox from now on
         raise_faults(faults_of_channels(self.store, space, event))
         settings = get_settings(self.store, space)
@@ -116,7 +130,6 @@ class Events:
             for topic in section.topics
         }
         check_topic(event, topics)
-        return event
 
 
 def event_of(row: EventRow) -> Event:

@@ -21,6 +21,7 @@ from traitbase.domain.integrations import (
     new_signing_secret,
     parse_integration,
 )
+from traitbase.domain.revisions import check_revision
 from traitbase.domain.spaces import Space
 from traitbase.domain.values import JsonValue
 from traitbase.services.campaigns.outlets import Outlets
@@ -81,11 +82,15 @@ class Integrations:
         return Made(row, shown)
 
     def replace(self, space: Space, integration_id: str, body: JsonValue) -> IntegrationRow:
-        """Replace an integration; secrets that are not sent stay. Raises NotFound, InvalidInput, Conflict."""
+        """Replace an integration; secrets that are not sent stay.
+
+        Raises NotFound, InvalidInput, Conflict, also if it is at another revision than the one that was sent.
+        """
         row = self.get(space, integration_id)
         before = self._secrets_if_ours(row)
         same_kind = isinstance(body, dict) and body.get("kind") == kind_of(decode_integration(row.document))
-        draft = parse_integration(body, has_secrets=frozenset(before) if same_kind else frozenset())
+        draft = parse_integration(body, has_secrets=frozenset(before) if same_kind else frozenset(), is_edit=True)
+        check_revision("integration", row.revision, draft.revision)
         kept = before if same_kind else {name: each for name, each in before.items() if name == "signing_secret"}
         sealed = self.vault.seal({**kept, **draft.secrets})
         row = row._replace(

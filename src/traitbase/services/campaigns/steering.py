@@ -31,6 +31,7 @@ from traitbase.domain.errors import Conflict, Fault, InvalidInput, NotFound
 from traitbase.domain.events import Event, decode_event
 from traitbase.domain.forms import raise_faults
 from traitbase.domain.integrations import Sandbox, decode_integration, sends_on
+from traitbase.domain.revisions import check_revision
 from traitbase.domain.schedules import LATE_SECONDS_MAX, is_stale
 from traitbase.domain.spaces import Space
 from traitbase.services.campaigns.audiences import member_key
@@ -76,13 +77,18 @@ class Steering:
         return row
 
     def edit(self, space: Space, campaign_id: str, draft: CampaignDraft) -> CampaignRow:
-        """Replace a draft. Raises as `create`, NotFound, and Conflict (`wrong_state`) for what is no draft any more."""
+        """Replace a draft.
+
+        Raises as `create`, NotFound, and Conflict: `wrong_state` for what is no draft any more, `lost_race` if it is at
+        another revision than the one that was sent.
+        """
         self._check(space, draft.campaign)
         with self.store.turn() as turn:
             row = self._locked(turn, space, campaign_id)
             if row.state is not _S.DRAFT:
                 message = f"the campaign is {row.state}: only a draft can be changed (unschedule one that is scheduled)"
                 raise Conflict(message, code="wrong_state")
+            check_revision("campaign", row.revision, draft.revision)
             row = row._replace(name=draft.name, document=encode_campaign(draft.campaign))
             return move(turn, space, row, row.state, self.now_us())
 
@@ -98,7 +104,8 @@ class Steering:
     def launch(self, space: Space, campaign_id: str, launch: Launch) -> CampaignRow:
         """Schedule a campaign, for now or for later.
 
-        Raises NotFound, Conflict (`wrong_state`), InvalidInput for a time that passed and for what cannot be sent.
+        Raises NotFound, Conflict (`wrong_state`, `lost_race` if it or its event is not as it was looked at),
+        InvalidInput for a time that passed and for what cannot be sent.
         """
         now_us = self.now_us()
         row = self._found(space, campaign_id)
@@ -106,8 +113,11 @@ class Steering:
         if row.state is not _S.DRAFT:
             message = f"the campaign is {row.state}: only a draft can be launched; make another one to send it again"
             raise Conflict(message, code="wrong_state")
+        check_revision("campaign", row.revision, launch.revision)
         self._check(space, campaign)
-        self._check_can_be_sent(space, campaign)
+        event = self._event(space, campaign.event_id)
+        check_revision("event", event.revision, launch.event_revision)
+        self._check_can_be_sent(space, decode_event(event.document))
         next_at_us = first_run_us(campaign, now_us=now_us)
         campaign = msgspec.structs.replace(campaign, expected_count=launch.expected_count, tolerance=launch.tolerance)
         with self.store.turn() as turn:
@@ -306,8 +316,7 @@ class Steering:
             faults.append(Fault("audience.file_id", "there is no such file, or it has no valid row"))
         raise_faults(faults)
 
-    def _check_can_be_sent(self, space: Space, campaign: Campaign) -> None:
-        event = decode_event(self._event(space, campaign.event_id).document)
+    def _check_can_be_sent(self, space: Space, event: Event) -> None:
         faults = faults_of_channels(self.store, space, event)
         if not self.public_url and not faults and event.is_marketing and Channel.EMAIL.value in event.channels:
             row = self.store.find_integration(space, event.channels[Channel.EMAIL.value].integration_id)

@@ -10,6 +10,7 @@ import msgspec
 
 from traitbase.domain.cohorts import CohortKind
 from traitbase.domain.errors import Conflict, Fault, InvalidInput, NotFound
+from traitbase.domain.revisions import check_revision
 from traitbase.domain.rules.cycles import cohorts_named
 from traitbase.domain.rules.moments import Moment
 from traitbase.domain.rules.resolving import Catalogue, resolve
@@ -74,9 +75,7 @@ def edit_cohort(store: Store, space: Space, cohort_id: str, edit: Edit, *, now_u
     Raises NotFound, InvalidInput as `create_cohort`, Conflict if its name is taken or it is another revision by now.
     """
     row = get_cohort(store, space, cohort_id)
-    if edit.revision is not None and edit.revision != row.revision:
-        message = f"the cohort is at revision {row.revision} by now, not {edit.revision}: read it again"
-        raise Conflict(message, code="lost_race")
+    check_revision("cohort", row.revision, edit.revision)
     tree = None
     if edit.tree is not msgspec.UNSET:
         if row.kind is CohortKind.STATIC:
